@@ -1,0 +1,45 @@
+# Everything runs from .venv, which `setup` makes; nothing else has to be installed than Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test lint bench lock schema clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 10
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+setup: $(VENV)/ready ## install what the project needs into .venv, pinned and checked by hash
+
+demo: setup ## play a morning of triage outcomes on a region of its own
+	$(BIN)/python -m workers.demo
+
+dev: setup ## start everything on this machine and keep it running (state in .omhand/)
+	$(BIN)/omhand dev --state .omhand/dev
+
+lint: setup ## style, types and the directions between packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## lint, then every test against real servers that the tests start themselves
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+
+bench: setup ## measure: cases a second, CPU and memory a case, beside two bare workflows
+	$(BIN)/python -m workers.bench
+
+schema: setup ## write the JSON Schema of the contract anew
+	$(BIN)/python -m omhand.contract.schema
+
+lock: ## pin every dependency anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --output-file requirements.lock
+
+clean: ## remove what was installed and what demo and dev left behind
+	rm -rf $(VENV) .omhand .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage dist build *.egg-info

@@ -1,0 +1,149 @@
+"""The single way in: opening, acting, the passing of time, and a notification that did not arrive.
+
+``decide`` is ``(case, action, now, facts) -> Decision | Refusal``. What may not be done changes nothing; ``rejected``
+puts it in the log.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+from decisions import visits
+from decisions.case import Case
+from decisions.deadlines import alert_manager, pass_moments
+from decisions.effects import Course, Decision, Notice, Refusal
+from decisions.facts import Facts
+from decisions.lifecycle import actions_of
+from omhand.contract.actions import ACTIONS, Action, ActionId, By
+from omhand.contract.events import Noted, Opened, Rejected
+from omhand.contract.names import ActionName, Code, Kind, Reason
+from omhand.contract.opening import Opening
+from omhand.contract.plan import Plan
+from omhand.contract.wire import Malformed, Wire, read
+
+
+class Actor(Wire):
+    """The part of an action that says who."""
+
+    by: By
+
+
+class Identified(Wire):
+    """The part of an action that says whether it is the same as before."""
+
+    action_id: ActionId | None
+
+
+Rule = Callable[[Course, Action, Facts], Refusal | None]
+
+RULES: Final[Mapping[ActionName, Rule]] = MappingProxyType({
+    ActionName.ACCEPT: visits.accept,
+    ActionName.REFUSE: visits.refuse,
+    ActionName.WITHDRAW: visits.withdraw,
+    ActionName.RELEASE: visits.release,
+    ActionName.REPRIORITISE: visits.reprioritise,
+    ActionName.NOTE: visits.note,
+    ActionName.CLOSE: visits.close,
+    ActionName.CANCEL: visits.cancel,
+})  # fmt: skip
+
+
+def open_case(kind: Kind, opening: Opening, plan: Plan, now: datetime) -> Decision:
+    """A unit receives the case; what is due at once happens at once."""
+    course = Course(at=now)
+    course.open(
+        opening.case_id,
+        Opened(
+            kind=kind,
+            unit=opening.unit,
+            profession=opening.profession,
+            priority=opening.priority,
+            origin=opening.origin,
+            plan=plan,
+        ),
+    )
+    pass_moments(course)
+    return course.decision()
+
+
+def read_action(name: str, payload: object) -> Action | Refusal:
+    """The action of that name, or why it cannot be read."""
+    model = ACTIONS.get(ActionName(name)) if name in ACTIONS else None
+    if model is None:
+        return Refusal(code=Code.INVALID_ACTION, message=f"There is no such action; there are {', '.join(ACTIONS)}.")
+    try:
+        return read(model, payload)
+    except Malformed as error:
+        return Refusal(code=Code.INVALID_ACTION, message=str(error))
+
+
+def actor_of(payload: Mapping[str, object]) -> By | None:
+    """Who tried, as far as it can be read: also an action that makes no sense is logged with who sent it."""
+    try:
+        return read(Actor, {"by": payload.get("by")}).by
+    except Malformed:
+        return None
+
+
+def action_id_of(payload: Mapping[str, object]) -> str | None:
+    """The action's id, as far as it can be read."""
+    try:
+        return read(Identified, {"action_id": payload.get("action_id")}).action_id
+    except Malformed:
+        return None
+
+
+def hindrance(case: Case, action: Action) -> Refusal | None:
+    """What makes the action impossible whoever tries it: the checks that come before who it is."""
+    if not case.is_open:
+        return Refusal(code=Code.CASE_CLOSED, message=f"The case is closed ({case.outcome}).")
+    if action.name not in actions_of(case.kind) or action.name not in RULES:
+        return Refusal(
+            code=Code.WRONG_KIND, message=f"A case of kind {case.kind} does not have the action {action.name}."
+        )
+    return None
+
+
+def decide(case: Case, action: Action, now: datetime, facts: Facts) -> Decision | Refusal:
+    """What the action does to the case at this instant, or why it does nothing."""
+    refusal = hindrance(case, action) or facts.fault
+    if refusal:
+        return refusal
+    course = Course(at=now, by=action.by, case=case)
+    refusal = RULES[action.name](course, action, facts)
+    if refusal:
+        return refusal
+    # A phase that began just now may have something to do at once, which nobody does but the routine.
+    course.by = None
+    pass_moments(course)
+    return course.decision()
+
+
+def rejected(case: Case, action: str, by: By | None, refusal: Refusal, now: datetime) -> Decision:
+    """A refused action: nothing but a row in the log, which says who, what and why."""
+    course = Course(at=now, by=by, case=case)
+    course.happens(Rejected(action=action, code=refusal.code, message=refusal.message))
+    return course.decision()
+
+
+def tick(case: Case, now: datetime) -> Decision:
+    """What has become due by this instant."""
+    course = Course(at=now, case=case)
+    pass_moments(course)
+    return course.decision()
+
+
+def undelivered(case: Case, notice: Notice, error: str, now: datetime) -> Decision:
+    """A notification failed for good: the manager is told, by another way where there is one; never nobody."""
+    course = Course(at=now, case=case)
+    if not case.is_open:
+        return course.decision()
+    because = f"{notice.reason} to {notice.unit} could not be delivered: {error}"
+    if notice.to == "unit":
+        alert_manager(course, Reason.GATEWAY_FAILED, because)
+    elif notice.to == "manager":
+        alert_manager(course, Reason.GATEWAY_FAILED, because, by_email=True)
+    else:
+        course.happens(Noted(text=f"Nobody could be told: {because}"))
+    return course.decision()

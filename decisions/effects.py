@@ -1,0 +1,109 @@
+"""What a decision says: what happened, and what is to be done about it. Or that it was refused, and why."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from decisions.case import Case
+from decisions.lifecycle import evolve, opened
+from omhand.contract.actions import By
+from omhand.contract.events import Detail, Event
+from omhand.contract.names import Code, Kind, Phase, Reason
+from omhand.contract.wire import CaseId, HsaId, Number, ProfessionName, Time, Wire
+
+
+class Notice(Wire):
+    """Somebody is to be told. To whom and in what words is settled when it is recorded, by the directory of then."""
+
+    key: str
+    """Unique; the gateway's idempotency key."""
+    case_id: CaseId
+    reason: Reason
+    unit: HsaId
+    """The unit that it is about."""
+    to: Literal["unit", "manager", "manager_by_email"]
+    """Whom at that unit."""
+    kind: Kind
+    priority: Number | None
+    profession: ProfessionName
+    phase: Phase
+    due_at: Time | None
+    until_taken: bool
+    """It asks for somebody to take the case: of no use, and withdrawn, once somebody has."""
+
+
+class Refusal(Wire):
+    """An action that is not to be done: the contract's code, and a sentence for whoever tried."""
+
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The case afterwards, what happened, and who is to be told."""
+
+    case: Case
+    events: tuple[Event, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(slots=True)
+class Course:
+    """A decision in the making: each thing that happens changes the case before the next is looked at."""
+
+    at: datetime
+    by: By | None = None
+    case: Case | None = None
+    events: list[Event] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+    @property
+    def now(self) -> Case:
+        """The case as it is at this point of the course."""
+        if self.case is None:
+            msg = "the case has not been opened"
+            raise ValueError(msg)
+        return self.case
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the event that comes next."""
+        return self.case.seq + 1 if self.case else 1
+
+    def open(self, case_id: str, told: Detail) -> None:
+        """The case's first event."""
+        event = self._event(told)
+        self.case = opened(case_id, event)
+
+    def happens(self, told: Detail) -> None:
+        """The next event."""
+        case = self.now
+        self.case = evolve(case, self._event(told))
+
+    def tell(self, key: str, reason: Reason, unit: str, to: Literal["unit", "manager", "manager_by_email"]) -> None:
+        """Somebody is to be told, of the case as it is now."""
+        case = self.now
+        notice = Notice(
+            key=key,
+            case_id=case.case_id,
+            reason=reason,
+            unit=unit,
+            to=to,
+            kind=case.kind,
+            priority=case.priority,
+            profession=case.profession,
+            phase=case.plan.phase,
+            due_at=case.due_at,
+            until_taken=case.plan.phase is Phase.WAITING,
+        )
+        self.notices.append(notice)
+
+    def decision(self) -> Decision:
+        """What has been decided."""
+        return Decision(self.now, tuple(self.events), tuple(self.notices))
+
+    def _event(self, told: Detail) -> Event:
+        event = Event(seq=self.next_seq, at=self.at, event=told.event, by=self.by, detail=told.model_dump(mode="json"))
+        self.events.append(event)
+        return event

@@ -1,0 +1,98 @@
+"""What a case asks the world to do for it: the names, arguments and answers of the activities.
+
+Workflows call activities by these names and know nothing else of them; activities serve them.
+"""
+
+from typing import Final
+
+from decisions.case import Case
+from decisions.effects import Notice
+from decisions.facts import StartRefused
+from omhand.contract.actions import By
+from omhand.contract.events import Event
+from omhand.contract.names import Channel, Kind
+from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome
+from omhand.contract.patient import PatientId
+from omhand.contract.wire import CaseId, Flag, ShortText, Time, Wire
+
+LOOK_UP: Final = "look_up"
+"""``facts.Question -> facts.Facts``: the directory's word on an action, at the moment that it is decided."""
+LOOK_UP_OPENING: Final = "look_up_opening"
+"""``OpeningQuestion -> facts.OpeningFacts``."""
+LOOK_UP_ROUTE: Final = "look_up_route"
+"""``RouteQuestion -> RouteAnswer``."""
+RECORD: Final = "record"
+"""``Step -> Recorded``: one transaction, idempotent on (case, seq)."""
+SEND_NOTICE: Final = "send_notice"
+"""``Sending -> Delivery``: on its own task queue."""
+
+
+class OpeningQuestion(Wire):
+    """May this case be opened, and what happens first?"""
+
+    kind: Kind
+    opening: Opening
+    at: Time
+    run_id: str
+
+
+class RouteQuestion(Wire):
+    """Where does this outcome go?"""
+
+    outcome: TriageOutcome
+    at: Time
+
+
+class RouteAnswer(Wire):
+    """One of: it went there before; it goes there with this opening; it cannot be taken."""
+
+    before: IntakeAnswer | None = None
+    kind: Kind | None = None
+    opening: Opening | None = None
+    refused: StartRefused | None = None
+
+
+class Access(Wire):
+    """Somebody touched a case, or tried to."""
+
+    at: Time
+    by: By | None
+    action: ShortText
+
+
+class Step(Wire):
+    """One step of a case, to be written all of it or none. The same step twice is the same as once."""
+
+    run_id: str
+    """Of the case's first run: another run may not write into this case's rows (``CaseExists``)."""
+    case: Case
+    """As it is after the step."""
+    events: tuple[Event, ...]
+    notices: tuple[Notice, ...]
+    takes: Flag
+    """Somebody has taken the case, or it has ended: what asks for that and has not gone out is withdrawn."""
+    access: tuple[Access, ...] = ()
+    patient: PatientId | None = None
+    """Only with the first step."""
+
+
+class Recorded(Wire):
+    """What was found when the step was written."""
+
+    linked: tuple[CaseId, ...] = ()
+    """Other open cases of the same patient, in the order of their ids."""
+
+
+class Sending(Wire):
+    """The notification to be sent; everything else about it stands in its row."""
+
+    key: str
+
+
+class Delivery(Wire):
+    """How it went. Not delivered and not withdrawn means: failed for good."""
+
+    delivered: Flag
+    withdrawn: Flag = False
+    channel: Channel
+    error: str | None = None

@@ -1,0 +1,72 @@
+"""To whom a notification goes, and in what words (K1f, R1; contract §6). Never a word about the patient."""
+
+from datetime import tzinfo
+from typing import Final
+
+from decisions.effects import Notice
+from omhand.contract.directory import Unit
+from omhand.contract.names import Channel, Kind, Phase, Reason
+from omhand.contract.wire import Wire
+
+
+class Address(Wire):
+    """Where a notification goes. An empty recipient: there is nobody to send it to, which counts as not delivered."""
+
+    channel: Channel
+    recipient: str
+
+
+KIND_WORDS: Final = {
+    Kind.DROP_IN_VISIT: "drop in-besök",
+    Kind.SCHEDULED_VISIT: "schemalagt besök",
+    Kind.ADMINISTRATIVE_CASE: "administrativt ärende",
+    Kind.CONSULTATION: "konsultation",
+    Kind.PHONE_CONSULTATION: "konsultation från 1177 på telefon",
+    Kind.MESSAGE_THREAD: "meddelande",
+}
+
+REASON_WORDS: Final = {
+    Reason.NEW_CASE: "Nytt ärende att ta om hand",
+    Reason.REMINDER: "Påminnelse: ärendet är inte omhändertaget",
+    Reason.ESCALATED: "Ärendet har eskalerats till fler enheter. Er enhet ansvarar tills någon annan accepterat",
+    Reason.OFFERED: "En annan enhets ärende kan tas över av er",
+    Reason.HANDOVER_REQUESTED: "Ni ombeds ta över ett ärende",
+    Reason.HANDOVER_REFUSED: "Överlämningen har nekats. Ärendet är kvar hos er",
+    Reason.HANDOVER_UNANSWERED: "Överlämningen är inte besvarad",
+    Reason.CONSULTATION: "Ny konsultation att besvara",
+    Reason.CONSULTATION_ANSWERED: "Konsultationen har besvarats",
+    Reason.UNANSWERED: "Konsultationen är inte besvarad",
+    Reason.CLOSING_SOON: "Enheten stänger snart och ärendet är inte omhändertaget",
+    Reason.LEFT_AT_CLOSING: "Ärendet är kvar vid stängning",
+    Reason.MANAGER_ALERT: "Till verksamhetschef: ärendet har inte hanterats i tid",
+    Reason.GATEWAY_FAILED: "Till verksamhetschef: en avisering om ärendet kunde inte levereras",
+}
+
+ACCEPTED_WORDS: Final = "Påminnelse: ärendet är accepterat men inte avslutat"
+
+
+def address(notice: Notice, unit: Unit | None) -> Address:
+    """Whom to reach: the unit's phone, or its manager by phone where there is one, else by email."""
+    if unit is None:
+        return Address(channel=Channel.PHONE, recipient="")
+    if notice.to == "unit":
+        return Address(channel=Channel.PHONE, recipient=unit.phone)
+    if notice.to == "manager" and unit.manager.phone:
+        return Address(channel=Channel.PHONE, recipient=unit.manager.phone)
+    return Address(channel=Channel.EMAIL, recipient=unit.manager.email or "")
+
+
+def text(notice: Notice, unit: Unit | None, zone: tzinfo) -> str:
+    """What is said, in Swedish: why, what kind, how urgent, by when in local time, at which unit, and the case's id."""
+    why = ACCEPTED_WORDS if _about_an_accepted_case(notice) else REASON_WORDS[notice.reason]
+    parts = [f"{why}: {KIND_WORDS[notice.kind]}"]
+    if notice.priority is not None:
+        parts.append(f"prio {notice.priority}")
+    if notice.due_at is not None:
+        parts.append(f"senast {notice.due_at.astimezone(zone):%Y-%m-%d %H:%M}")
+    parts.append(unit.name if unit else notice.unit)
+    return f"{', '.join(parts)}. Ärende {notice.case_id}."
+
+
+def _about_an_accepted_case(notice: Notice) -> bool:
+    return notice.phase is Phase.ACCEPTED and notice.reason in {Reason.NEW_CASE, Reason.REMINDER}

@@ -1,0 +1,81 @@
+"""The region as the rules ask about it: who exists, who is open when, who may stand in for whom."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, tzinfo
+from typing import Self
+
+from decisions.calendars import Calendar, WeeklyHours
+from omhand.contract.directory import WEEKDAYS, Directory, Hours, Profession, Staff, Unit, span_of
+from omhand.contract.policy import OfferTo, Policy
+
+
+def weekly(hours: Hours) -> WeeklyHours:
+    """Hours as the file writes them, as spans in seconds, Monday first."""
+    return tuple(tuple(sorted(map(span_of, hours.get(day, ())))) for day in WEEKDAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A directory and a policy, indexed. ``version`` is that of the policy."""
+
+    version: int
+    policy: Policy
+    units: Mapping[str, Unit]
+    professions: Mapping[str, Profession]
+    staff: Mapping[str, Staff]
+    calendars: Mapping[str, Calendar]
+    zone: tzinfo
+
+    @classmethod
+    def of(cls, version: int, directory: Directory, policy: Policy, zone: tzinfo, holidays: frozenset[date]) -> Self:
+        """The region of these files; the zone and the holidays come from outside, where I/O is allowed."""
+        return cls(
+            version=version,
+            policy=policy,
+            units={unit.id: unit for unit in directory.unit},
+            professions={each.name: each for each in directory.profession},
+            staff={member.id: member for member in directory.staff},
+            calendars={
+                unit.id: Calendar(weekly(unit.opening), weekly(unit.on_call), zone, holidays) for unit in directory.unit
+            },
+            zone=zone,
+        )
+
+    def under(self, other: "Region") -> "Region":
+        """This region's units and people, with the policy of another version (§7: cases keep their policy)."""
+        return replace(self, version=other.version, policy=other.policy)
+
+    def works(self, staff: str, unit: str, profession: str) -> bool:
+        """Whether this member of staff works at this unit with this profession."""
+        member = self.staff.get(staff)
+        return member is not None and any(
+            work.unit == unit and work.profession == profession for work in member.works_at
+        )
+
+    def is_clinical(self, profession: str) -> bool:
+        """Whether the profession works clinically with patients (K1d)."""
+        known = self.professions.get(profession)
+        return known is not None and known.clinical
+
+    def candidates(self, to: OfferTo, unit: str, at: datetime) -> Iterable[Unit]:
+        """The units that ``to`` means for this unit at this instant, in the order of the directory.
+
+        ``on_call`` means units of kind on_call that are open, and any unit that is in its on-call time (§7).
+        """
+        own = self.units[unit]
+        for other in self.units.values():
+            if other.id == unit:
+                continue
+            meant = {
+                "cooperating": other.id in own.cooperates_with,
+                "same_kind": other.kind == own.kind,
+                "every_unit": True,
+                "on_call": other.kind == "on_call" or self.calendars[other.id].is_on_call(at),
+            }[to]
+            if meant:
+                yield other
+
+    def may_be_offered(self, unit: Unit, profession: str, at: datetime, *, any_profession: bool = False) -> bool:
+        """Whether the unit is open or on call at that moment and has the profession on site (§7)."""
+        return (any_profession or profession in unit.professions) and self.calendars[unit.id].is_running(at)

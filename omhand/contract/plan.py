@@ -1,0 +1,36 @@
+"""What will happen to a case by itself, and when: a ladder's steps as instants, frozen when a phase begins.
+
+Calendars, time zones, holidays and policy are worked out once, outside the workflow. What is frozen cannot be moved
+under a running case by a new policy, a new holiday list or a new tz database.
+"""
+
+from typing import Literal
+
+from omhand.contract.names import OfferWhy, Phase
+from omhand.contract.wire import Flag, HsaId, Number, Time, Wire
+
+
+class Moment(Wire):
+    """One instant at which the routine acts by itself."""
+
+    at: Time
+    do: Literal["notify", "offer", "alert_manager"]
+    units: tuple[HsaId, ...] = ()
+    """For an offer: who is open or on call at that instant and may be offered the case (K1d, K1e)."""
+    why: OfferWhy | None = None
+    """For an offer."""
+    raises: Flag = False
+    """Raises the escalation level: a step of the ladder, not a cover for a missing profession."""
+    off: Flag = False
+    """An escalation that policy has switched off here: the unit is reminded, nobody else is offered the case."""
+
+
+class Plan(Wire):
+    """A phase of a case: since when it counts, by when it is due, and its moments in the order of time."""
+
+    phase: Phase
+    since: Time
+    due_at: Time | None = None
+    moments: tuple[Moment, ...] = ()
+    policy: Number
+    """The version of the rules that it was made under."""

@@ -1,0 +1,72 @@
+"""The view of a case (contract §3): the answer of the query, of every update, and the workflow's result."""
+
+from omhand.contract.events import Event
+from omhand.contract.names import Kind, OfferWhy, Outcome, Status
+from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, ShortText, Time, Wire
+
+
+class OfferView(Wire):
+    """A unit that may take the case. ``offer`` is what an answer names."""
+
+    offer: str
+    unit: HsaId
+    profession: ProfessionName | None = None
+    staff: HsaId | None = None
+    why: OfferWhy
+    since: Time
+    answer_by: Time | None = None
+
+
+class HandoverView(Wire):
+    """A handover that waits for its answer; the sender is responsible until then (H3)."""
+
+    offer: str
+    to_unit: HsaId
+    to_profession: ProfessionName | None
+    to_staff: HsaId | None
+    ground: str
+    reference: str | None
+    by: HsaId
+    at: Time
+    answer_by: Time | None
+
+
+class ConsultationView(Wire):
+    """A question to somebody else about this case."""
+
+    case_id: CaseId
+    to_unit: HsaId
+    status: str
+    takes_over: Flag | None
+
+
+class BookingView(Wire):
+    """The slot that a visit holds."""
+
+    slot: ShortText
+
+
+class View(Wire):
+    """A case as anybody who may see it sees it."""
+
+    case_id: CaseId
+    kind: Kind
+    status: Status
+    priority: Number | None
+    profession: ProfessionName
+    responsible_unit: HsaId
+    assigned_to: HsaId | None
+    offers: tuple[OfferView, ...]
+    escalation_level: Number
+    due_at: Time | None
+    overdue: Flag
+    handover: HandoverView | None
+    consultations: tuple[ConsultationView, ...]
+    booking: BookingView | None
+    opened_at: Time
+    accepted_at: Time | None
+    closed_at: Time | None
+    outcome: Outcome | None
+    linked_cases: tuple[CaseId, ...]
+    """Other open cases of the same patient, as known at the case's last step. An extension of version 1."""
+    log: tuple[Event, ...]

@@ -1,0 +1,209 @@
+"""How JSON from outside becomes a model, and what is said when it cannot.
+
+Everything on the wire is JSON with snake_case keys; numbers are numbers, unknown keys are refused, NUL and lone
+surrogates are refused (contract, preamble). An error names the key and the rule, **never the value**: failures are
+stored in plain text.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from omhand.contract.names import CASE_ID_PATTERN, HSA_ID_PATTERN
+
+MOST_FAULTS: Final = 20
+"""So many faults are named in one error; the rest are counted."""
+
+LONGEST_NAMED_KEY: Final = 64
+
+
+class Malformed(ValueError):  # noqa: N818 - the codes of the contract are not named Error either
+    """What came cannot be read: every fault as ``key: what is wrong``, never the value."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = faults
+        more = len(faults) - MOST_FAULTS
+        shown = "; ".join(faults[:MOST_FAULTS])
+        super().__init__(f"{shown}; and {more} more" if more > 0 else shown)
+
+
+class Wire(BaseModel):
+    """A model of something on the wire: immutable, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object, of JSON's own types only."""
+        return self.model_dump(mode="json")
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        msg = "NUL is not allowed in a text"
+        raise ValueError(msg)
+    return text
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    # `$` alone would let a newline at the end through.
+    form = re.compile(pattern.removeprefix("^").removesuffix("$"), re.ASCII)
+
+    def check(text: str) -> str:
+        if not form.fullmatch(text):
+            msg = f"must match {pattern}"
+            raise ValueError(msg)
+        return text
+
+    return check
+
+
+def _written_as(form: re.Pattern[str], what: str, own: type) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        # Pydantic would take a number for a time or a duration; on the wire both are texts.
+        if isinstance(value, own) or (isinstance(value, str) and form.fullmatch(value)):
+            return value
+        msg = f"must be {what}"
+        raise ValueError(msg)
+
+    return check
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        msg = "must have an offset from UTC"
+        raise ValueError(msg)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        msg = "is outside the years that can be handled"
+        raise ValueError(msg) from None
+
+
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
+    re.ASCII,
+)
+_ISO_8601_DURATION = re.compile(
+    r"P(?=[0-9T])(\d{1,4}W|(\d{1,5}D)?(T(?=\d)(\d{1,6}H)?(\d{1,7}M)?(\d{1,9}S)?)?)",
+    re.ASCII,
+)
+
+Text = Annotated[str, StringConstraints(strict=True, min_length=1), AfterValidator(_without_nul)]
+ShortText = Annotated[Text, StringConstraints(max_length=200)]
+LongText = Annotated[Text, StringConstraints(max_length=4_000)]
+MessageText = Annotated[Text, StringConstraints(max_length=10_000)]
+CaseId = Annotated[
+    Text, AfterValidator(_matching(CASE_ID_PATTERN)), WithJsonSchema({"type": "string", "pattern": CASE_ID_PATTERN})
+]
+HsaId = Annotated[
+    Text, AfterValidator(_matching(HSA_ID_PATTERN)), WithJsonSchema({"type": "string", "pattern": HSA_ID_PATTERN})
+]
+ProfessionName = Annotated[
+    Text,
+    StringConstraints(max_length=64),
+    AfterValidator(_matching(r"^[a-z][a-z0-9_]*$")),
+    WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 64}),
+]
+RegionCode = Annotated[
+    Text, AfterValidator(_matching(r"^\d{2}$")), WithJsonSchema({"type": "string", "pattern": r"^\d{2}$"})
+]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_written_as(_RFC_3339, "a time of RFC 3339 with an offset (2026-11-24T09:00:00+01:00)", datetime)),
+    AfterValidator(_in_utc),
+]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_written_as(_ISO_8601_DURATION, "a duration of ISO 8601 (PT30M)", timedelta)),
+]
+Flag = StrictBool
+Number = StrictInt
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _not_a_number(_: str) -> NoReturn:
+    msg = "a number is not finite"
+    raise Malformed(msg)
+
+
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a key that is given twice: whichever were used, the other would be lost in silence."""
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            msg = f"{named(key)}: given twice"
+            raise Malformed(msg)
+        found[key] = value
+    return found
+
+
+def named(key: object) -> str:
+    """A key as it is shown in an error: printable and short, whatever came."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in str(key))
+    return shown if len(shown) <= LONGEST_NAMED_KEY else shown[:LONGEST_NAMED_KEY] + "…"
+
+
+def parse_object(data: bytes) -> Mapping[str, object]:
+    """The one JSON object in ``data``.
+
+    Raises:
+        Malformed: not JSON, not an object, a key given twice, not finite, or nested too deeply.
+    """
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_not_a_number)
+    except Malformed:
+        raise
+    except (ValueError, RecursionError):
+        # The parser's own message quotes what it read, and that may be about a patient.
+        msg = "must be JSON, one object"
+        raise Malformed(msg) from None
+    if not isinstance(value, dict):
+        msg = "must be one JSON object"
+        raise Malformed(msg)
+    return value
+
+
+def read(model: type[M], value: object) -> M:
+    """``value``, of JSON's own types, as a ``model``.
+
+    Raises:
+        Malformed: with every fault.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Malformed(*faults_of(error)) from None
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """Each fault as ``key: rule``, without the value that broke it."""
+    return [
+        f"{'.'.join(map(named, fault['loc'])) or 'the object'}: {_rule(fault['type'], fault['msg'])}"
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+_OWN_WORDS: Final = {
+    "extra_forbidden": "there is no such key here",
+    "missing": "is required",
+    "string_unicode": "holds a lone surrogate or another character that is not Unicode",
+}
+
+
+def _rule(kind: str, message: str) -> str:
+    return _OWN_WORDS.get(kind, message.removeprefix("Value error, "))

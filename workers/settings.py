@@ -1,0 +1,264 @@
+"""Settings from the environment (contract §8), read once at start, with every fault told at once.
+
+A variable that is set but empty counts as not set, as a compose file writes what is left out. An
+``OMHAND_*`` variable that nobody knows is a fault: it is most likely a misspelling, and a setting
+that silently does nothing is worse than a worker that does not start.
+"""
+
+import dataclasses
+import ipaddress
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
+
+from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
+
+T = TypeVar("T")
+
+DATABASE_URL: Final = "OMHAND_DATABASE_URL"
+GATEWAY_URL: Final = "OMHAND_GATEWAY_URL"
+GATEWAY_SECRET: Final = "OMHAND_GATEWAY_SECRET"  # noqa: S105 - the name of the setting
+KEYS_FILE: Final = "OMHAND_KEYS_FILE"
+REQUIRE_ENCRYPTION: Final = "OMHAND_REQUIRE_ENCRYPTION"
+LOG_FORMAT: Final = "OMHAND_LOG_FORMAT"
+LOG_LEVEL: Final = "OMHAND_LOG_LEVEL"
+METRICS_ADDRESS: Final = "OMHAND_METRICS_ADDRESS"
+NOTICES_PER_SECOND: Final = "OMHAND_NOTICES_PER_SECOND"
+
+KNOWN: Final = frozenset(
+    {
+        DATABASE_URL,
+        GATEWAY_URL,
+        GATEWAY_SECRET,
+        KEYS_FILE,
+        REQUIRE_ENCRYPTION,
+        LOG_FORMAT,
+        LOG_LEVEL,
+        METRICS_ADDRESS,
+        NOTICES_PER_SECOND,
+    }
+)
+
+_OF_KUBERNETES: Final = re.compile(
+    r"OMHAND_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)"
+)
+"""What Kubernetes sets in every pod for a service whose name begins with "omhand"."""
+
+LogFormat = Literal["json", "console"]
+
+
+class SettingsError(Exception):
+    """Settings that a process cannot start with: one line a fault, naming it, never its value."""
+
+    def __init__(self, faults: Collection[str]) -> None:
+        """Take one line for each fault."""
+        super().__init__("\n".join(sorted(faults)))
+        self.faults = tuple(sorted(faults))
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a worker process runs with."""
+
+    database_url: str = dataclasses.field(repr=False)
+    """A libpq DSN; "" only where `read_settings` was not told to require it."""
+    gateway_url: str | None = dataclasses.field(default=None, repr=False)
+    """None: notifications go to the console."""
+    gateway_secret: str | None = dataclasses.field(default=None, repr=False)
+    keys_file: Path | None = None
+    """None: payloads are written plain."""
+    require_encryption: bool = False
+    log_format: LogFormat = "json"
+    log_level: str = "INFO"
+    metrics_address: str | None = None
+    """``ip:port`` that Prometheus scrapes; None: no metrics."""
+    notices_per_second: float = 20.0
+    """How fast the gateway is called, by all workers together."""
+
+    def codec(self, unreadable: Literal["raise", "mark"] = "mark") -> EncryptionCodec | None:
+        """Return the codec of the key file, or None without one. "mark" is for workers.
+
+        Raises KeyRingError where the file has become unusable since the settings were read.
+        """
+        if self.keys_file is None:
+            return None
+        return EncryptionCodec(self.keys_file, require=self.require_encryption, unreadable=unreadable)
+
+
+def read_settings(
+    environ: Mapping[str, str] | None = None,
+    *,
+    required: Collection[str] = (DATABASE_URL,),
+) -> Settings:
+    """Read ``OMHAND_*`` of `environ` (the process's own when None).
+
+    `required` are the names that must be set. Raises SettingsError with every fault.
+    """
+    reader = _Reader(os.environ if environ is None else environ)
+    settings = Settings(
+        database_url=reader.read(DATABASE_URL, _database_url, ""),
+        gateway_url=reader.read(GATEWAY_URL, _http_url, None),
+        gateway_secret=reader.read(GATEWAY_SECRET, str, None),
+        keys_file=reader.read(KEYS_FILE, _key_ring, None),
+        require_encryption=reader.read(REQUIRE_ENCRYPTION, _yes_or_no, default=False),
+        log_format=reader.read(LOG_FORMAT, _log_format, _default_log_format()),
+        log_level=reader.read(LOG_LEVEL, _log_level, "INFO"),
+        metrics_address=reader.read(METRICS_ADDRESS, _address, None),
+        notices_per_second=reader.read(NOTICES_PER_SECOND, _rate, 20.0),
+    )
+    reader.require(required)
+    reader.refuse_unknown()
+    if settings.require_encryption and not reader.has(KEYS_FILE):
+        reader.fault(REQUIRE_ENCRYPTION, f"nothing can be encrypted without {KEYS_FILE}")
+    if settings.gateway_secret and not reader.has(GATEWAY_URL):
+        reader.fault(GATEWAY_SECRET, f"there is no {GATEWAY_URL} to sign for")
+    if reader.faults:
+        raise SettingsError(reader.faults)
+    return settings
+
+
+def temporal_connect_config(environ: Mapping[str, str] | None = None) -> ClientConnectConfig:
+    """Return what `Client.connect` takes, of ``TEMPORAL_*`` and the TOML profile.
+
+    Where they do not say, the server is ``localhost:7233`` and the namespace ``default``, as for
+    Temporal's own tools. Raises SettingsError.
+    """
+    variables = os.environ if environ is None else environ
+    file = variables.get("TEMPORAL_CONFIG_FILE", "")
+    if file and not Path(file).exists():  # the loader would go on without it
+        raise SettingsError(["TEMPORAL_CONFIG_FILE: there is no such file"])
+    try:
+        config = ClientConfig.load_client_connect_config(config_file=file or None, override_env_vars=dict(variables))
+    except OSError as error:
+        message = f"TEMPORAL_*: a file that it names cannot be read ({error.strerror})"
+        raise SettingsError([message]) from error
+    except (RuntimeError, ValueError) as error:
+        # Only the first line: what follows quotes the file, and the file may hold an API key.
+        message = f"TEMPORAL_*: {str(error).partition(chr(10))[0]}"
+        raise SettingsError([message]) from None
+    config.setdefault("target_host", "localhost:7233")
+    config.setdefault("namespace", "default")
+    return config
+
+
+class _Reader:
+    """Reads variables one by one and gathers what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._set = {name: value.strip() for name, value in environ.items() if value.strip()}
+        self.faults: list[str] = []
+
+    def fault(self, name: str, what: str) -> None:
+        self.faults.append(f"{name}: {what}")
+
+    def has(self, name: str) -> bool:
+        return name in self._set
+
+    def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        """Parse a variable; `parse` raises ValueError with words that do not hold the value."""
+        if name not in self._set:
+            return default
+        try:
+            return parse(self._set[name])
+        except ValueError as error:
+            self.fault(name, str(error))
+            return default
+
+    def require(self, names: Collection[str]) -> None:
+        for name in names:
+            if name not in self._set:
+                self.fault(name, "missing")
+
+    def refuse_unknown(self) -> None:
+        for name in self._set:
+            known = name in KNOWN or _OF_KUBERNETES.fullmatch(name)
+            if name.startswith("OMHAND_") and not known:
+                self.fault(name, "there is no such setting; is it misspelt?")
+
+
+def _default_log_format() -> LogFormat:
+    return "console" if sys.stderr.isatty() else "json"
+
+
+def _database_url(value: str) -> str:
+    if not value.startswith(("postgresql://", "postgres://")):
+        message = "not a URL that begins with postgresql://"
+        raise ValueError(message)
+    return value
+
+
+def _http_url(value: str) -> str:
+    message = "not an http:// or https:// URL with a host"
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError(message) from None
+    if not usable:
+        raise ValueError(message)
+    return value
+
+
+def _key_ring(value: str) -> Path:
+    path = Path(value)
+    try:
+        KeyRing.read(path)
+    except KeyRingError as error:
+        raise ValueError(str(error)) from error
+    return path
+
+
+def _yes_or_no(value: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    try:
+        return words[value.lower()]
+    except KeyError:
+        message = "neither true nor false"
+        raise ValueError(message) from None
+
+
+def _log_format(value: str) -> LogFormat:
+    match value:
+        case "json" | "console":
+            return value
+        case _:
+            message = "neither json nor console"
+            raise ValueError(message)
+
+
+def _log_level(value: str) -> str:
+    if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        message = "none of DEBUG, INFO, WARNING, ERROR"
+        raise ValueError(message)
+    return value.upper()
+
+
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        usable = bool(colon) and port.isascii() and port.isdigit() and 0 < int(port) <= 65535  # noqa: PLR2004
+    except ValueError:
+        usable = False
+    if not usable:
+        message = "not <ip address>:<port>"
+        raise ValueError(message)
+    return value
+
+
+def _rate(value: str) -> float:
+    message = "not a number above 0"
+    try:
+        rate = float(value)
+    except ValueError:
+        raise ValueError(message) from None
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(message)
+    return rate

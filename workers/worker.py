@@ -1,0 +1,116 @@
+"""The worker: a process that serves the cases and sends the notifications."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from activities.directory import Rules
+from activities.notices import Gateway
+from activities.postgres.pool import open_pool
+from activities.records import Records
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+
+from omhand.codec import data_converter
+from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, SEARCH_ATTRIBUTE_TYPES
+from workers.settings import Settings, temporal_connect_config
+from workflows.entrance import Entrance
+
+log = structlog.get_logger(__name__)
+
+GRACE: Final = timedelta(seconds=5)
+"""How long a worker that is told to stop finishes what it has in hand."""
+
+CACHED_CASES: Final = 500
+"""Cases kept in memory between their tasks. The others wait in the server and are replayed when something happens to
+them: that costs milliseconds then, and holds very many open cases in little memory (docs/performance.md)."""
+
+INDEXED_TYPES: Final = {
+    "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "KeywordList": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+    "Int": IndexedValueType.INDEXED_VALUE_TYPE_INT,
+    "Datetime": IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
+    "Bool": IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
+}
+
+
+async def connect(settings: Settings) -> Client:
+    """The connection to Temporal, with metrics where they are wanted and payloads encrypted where there are keys."""
+    runtime = None
+    if settings.metrics_address:
+        prometheus = PrometheusConfig(bind_address=settings.metrics_address, durations_as_seconds=True)
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=prometheus))
+    converter = data_converter(settings.codec("mark"))
+    return await Client.connect(**temporal_connect_config(), data_converter=converter, runtime=runtime)
+
+
+async def register_search_attributes(client: Client) -> None:
+    """Those of contract §4 that the namespace does not have: an upsert of an unknown one would block its case."""
+    listed = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace), timeout=timedelta(seconds=10)
+    )
+    missing = {
+        str(name): INDEXED_TYPES[kind]
+        for name, kind in SEARCH_ATTRIBUTE_TYPES.items()
+        if name not in listed.custom_attributes
+    }
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing),
+            timeout=timedelta(seconds=10),
+        )
+
+
+@asynccontextmanager
+async def serving(client: Client, settings: Settings, *, cached_cases: int = CACHED_CASES) -> AsyncIterator[None]:
+    """Cases and notifications are served while the context is open."""
+    async with (
+        open_pool(settings.database_url) as pool,
+        Gateway(pool, settings.gateway_url, settings.gateway_secret) as gateway,
+    ):
+        rules = Rules(pool)
+        records = Records(pool, rules)
+        cases = Worker(
+            client,
+            task_queue=CASES_QUEUE,
+            workflows=[Entrance],
+            activities=[records.record, rules.look_up, rules.look_up_opening, rules.look_up_route],
+            # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            max_cached_workflows=cached_cases,
+            workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+            activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+            graceful_shutdown_timeout=GRACE,
+        )
+        notices = Worker(
+            client,
+            task_queue=NOTICES_QUEUE,
+            activities=[gateway.send_notice],
+            # The server keeps to it for all workers together.
+            max_task_queue_activities_per_second=settings.notices_per_second,
+            activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+            graceful_shutdown_timeout=GRACE,
+        )
+        async with cases, notices:
+            yield
+
+
+async def run_worker(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    client = await connect(settings)
+    await register_search_attributes(client)
+    async with serving(client, settings):
+        log.info("worker is serving", queues=[CASES_QUEUE, NOTICES_QUEUE])
+        await stopped.wait()
+        log.info("worker is stopping")

@@ -1,0 +1,85 @@
+"""How activities are called: quick and local first, then for as long as it takes where operators can see it.
+
+A local activity costs no task of its own, but its attempts show nowhere. So what usually takes milliseconds is tried
+locally a few times; when that fails (Postgres is away), the same errand goes on as a regular activity, which is retried
+for ever and shows its attempts and last error in the Web UI.
+"""
+
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from pydantic import BaseModel
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from decisions.effects import Notice
+from decisions.errands import SEND_NOTICE, Delivery, Sending
+from omhand.contract.names import NOTICES_QUEUE
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+QUICKLY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_attempts=2)
+FOR_EVER: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
+)
+UNTIL_ANSWERED: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
+)
+"""Contract §6: the first retry within 2 s, later ones at most a minute apart."""
+
+LOCAL_ATTEMPT: Final = timedelta(seconds=2)
+ATTEMPT: Final = timedelta(seconds=30)
+GATEWAY_ATTEMPT: Final = timedelta(seconds=25)
+"""The gateway has 10 s to answer; the rest is for the notification's row."""
+
+
+async def run_errand(name: str, argument: BaseModel, answer: type[Answer], summary: str) -> Answer:
+    """The activity's answer, however long it takes.
+
+    Raises:
+        ApplicationError: one that the activity said not to retry.
+    """
+    try:
+        quick: Answer = await workflow.execute_local_activity(
+            name,
+            argument,
+            result_type=answer,
+            start_to_close_timeout=LOCAL_ATTEMPT,
+            retry_policy=QUICKLY,
+            summary=summary,
+        )
+    except ActivityError as error:
+        _raise_if_final(error)
+    else:
+        return quick
+    workflow.logger.warning("%s did not succeed at once and goes on as a regular activity", name)
+    try:
+        slow: Answer = await workflow.execute_activity(
+            name, argument, result_type=answer, start_to_close_timeout=ATTEMPT, retry_policy=FOR_EVER, summary=summary
+        )
+    except ActivityError as error:
+        _raise_if_final(error)
+        raise
+    else:
+        return slow
+
+
+def _raise_if_final(error: ActivityError) -> None:
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.non_retryable:
+        raise ApplicationError(cause.message, type=cause.type, non_retryable=True) from error
+
+
+def start_sending(notice: Notice) -> "workflow.ActivityHandle[Delivery]":
+    """The notification on its way, on the gateway's own queue. Cancelling the handle withdraws it."""
+    return workflow.start_activity(
+        SEND_NOTICE,
+        Sending(key=notice.key),
+        result_type=Delivery,
+        task_queue=NOTICES_QUEUE,
+        start_to_close_timeout=GATEWAY_ATTEMPT,
+        retry_policy=UNTIL_ANSWERED,
+        cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+        summary=f"{notice.reason} to {notice.to} of {notice.unit}",
+    )

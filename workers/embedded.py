@@ -141,7 +141,7 @@ class Child:
             _logger.warning("%s did not stop within %.1f s and is killed", self.name, patience)
         finally:
             if not self.ended:
-                self.process.kill()
+                os.killpg(self.process.pid, signal.SIGKILL)  # it leads a group: what it started goes too
                 await self.process.wait()
 
     def last_words(self) -> str:
@@ -331,8 +331,8 @@ def _postgres(home: Path) -> tuple[str, list[str | Path]]:
         "listen_addresses": _LOOPBACK,
         "port": port,
         "unix_socket_directories": "",  # TCP alone: the path of a socket may have 107 bytes
-        # What a patient wrote can stand in an error's detail and in the statement at fault.
-        "log_error_verbosity": "terse",
+        # What a patient wrote can stand in an error and in the statement at fault: its sender is told, not the log.
+        "log_min_messages": "log",
         "log_min_error_statement": "panic",
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -344,6 +344,8 @@ async def _make_cluster(folder: Path, log: Path) -> tuple[int, int] | None:
     """Make the data folder unless there is one, whole or not at all; return who runs Postgres."""
     data, draft = folder / "data", folder / "data.new"
     if data.exists():
+        # Of a killed run, as nothing works there now. Postgres would heed it if another process had that number.
+        (data / "postmaster.pid").unlink(missing_ok=True)
         return _owner(data)
     if draft.exists():  # of a run that was killed
         shutil.rmtree(draft)
@@ -359,6 +361,7 @@ async def _make_cluster(folder: Path, log: Path) -> tuple[int, int] | None:
             status = await child.exited()
         finally:
             await child.stop(signal.SIGKILL)
+            await stop_strays("postgres", draft)
             os.fchown(words.fileno(), os.geteuid(), os.getegid())
     if status != 0:
         message = f"Postgres cannot be set up in {folder}:\n{child.last_words()}"
@@ -446,6 +449,8 @@ async def embedded_temporal(
         home = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="omhand-")))
         work = stack.enter_context(claim(home, "temporal"))
         await stop_strays("temporal", work)
+        if len(os.fsencode(work / "temporal.db-journal")) > _SQLITE_PATH_BYTES:
+            raise EmbeddedError(f"{work}: a path that long is more than SQLite, Temporal's store, can open")
         port, web = free_ports(port, ui_port or 0)
         command = [_temporal(), *_OPTIONS, "--port", str(port), *extra_args]
         command += ["--headless"] if ui_port is None else ["--ui-port", str(web)]
@@ -476,6 +481,7 @@ _STORE: Final = (
     # Twice as fast as the default, and a killed process loses nothing.
     *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"),
 )
+_SQLITE_PATH_BYTES: Final = 511
 _NOT_SERVING: Final = (RPCError, RuntimeError)
 """What the client raises while the server is on its way: the second when it cannot connect."""
 

@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from temporalio import workflow
@@ -38,6 +38,8 @@ LINKS_CHANGED: Final = "links_changed"
 
 STOPPED_FROM_OUTSIDE: Final = "stop_workflow"
 """How the log names a request to cancel the workflow itself."""
+
+LINGER: Final = timedelta(milliseconds=10)
 
 TAKING: Final = frozenset({EventName.ACCEPTED, EventName.CLOSED, EventName.CANCELLED})
 READABLE_NAME: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
@@ -104,13 +106,20 @@ class CaseShell:
             await workflow.wait_condition(workflow.all_handlers_finished)
             raise
         while self._case.is_open or not await self._is_quiet():
-            await self._go_on()
+            if self._case.is_open or self._inbox:
+                await self._go_on()
         return self.view()
 
     async def _is_quiet(self) -> bool:
-        """Whether a closed case has answered everybody who came meanwhile."""
+        """Whether a closed case has answered everybody who came meanwhile.
+
+        A task that ends the workflow is turned down by the server if a signal or an activity's end comes at the same
+        moment, and the answer of an update in it would be lost. So an answer and the end never share a task.
+        """
         await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
-        return not self._inbox
+        if self._inbox.has_just_answered():
+            await workflow.sleep(LINGER, summary="closed: the answer goes out before the end")
+        return not self._inbox and workflow.all_handlers_finished()
 
     async def _begin(self, args: Sequence[RawValue]) -> None:
         try:

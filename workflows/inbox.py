@@ -32,6 +32,7 @@ class Inbox:
     def __init__(self) -> None:
         self._waiting: deque[Incoming] = deque()
         self._closed: ApplicationError | None = None
+        self._last_answer: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -54,6 +55,10 @@ class Inbox:
         """Nothing more will be taken: whoever waits for an answer gets this one."""
         self._closed = why
 
+    def has_just_answered(self) -> bool:
+        """Whether an update is answered by the very task that is running now."""
+        return self._last_answer == workflow.info().get_current_history_length()
+
     async def answered(self, incoming: Incoming) -> dict[str, Any]:
         """The answer, once the loop has dealt with it.
 
@@ -61,6 +66,7 @@ class Inbox:
             ApplicationError: a refusal, with its code as type; or the case could not be opened.
         """
         await workflow.wait_condition(lambda: incoming.done or self._closed is not None)
+        self._last_answer = workflow.info().get_current_history_length()
         if not incoming.done and self._closed is not None:
             raise self._closed
         if incoming.refusal:

@@ -1,0 +1,143 @@
+"""The rules that have been loaded, and what they say when a case asks (contract §7).
+
+A newly loaded directory counts from the next question on; a running case keeps the policy that it was opened under.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.holidays import days_that_count_as_sundays
+from activities.opened import Opened, find_opened
+from activities.postgres.pool import query
+from decisions.errands import LOOK_UP, LOOK_UP_OPENING, LOOK_UP_ROUTE, OpeningQuestion, RouteAnswer, RouteQuestion
+from decisions.facts import Facts, NextPhase, OpeningFacts, Question, StartRefused, answer, answer_opening
+from decisions.ladders import NoLadder
+from decisions.region import Region
+from decisions.routing import NotInRoutine, opening_of, route
+from omhand.contract.directory import Directory
+from omhand.contract.names import WORKFLOW_TYPES, StartFault, case_workflow_id
+from omhand.contract.opening import IntakeAnswer
+from omhand.contract.policy import Policy
+from omhand.contract.wire import read
+
+YEARS_AHEAD: Final = 5
+"""Calendars look little more than a year ahead; the rest is for a worker that runs for years."""
+
+log = structlog.get_logger(__name__)
+
+
+class Rules:
+    """The loaded versions of directory and policy, and the activities that answer questions by them."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._regions: dict[int, Region] = {}
+        self._making = asyncio.Lock()
+
+    async def current(self) -> Region:
+        """The region of the newest version. Asks the database each time, so that a load takes effect at once.
+
+        Raises:
+            ApplicationError: ``NoRules``, to be retried: nothing has been loaded yet.
+        """
+        newest = await self._pool.fetchval(query("newest_rules"))
+        if newest is None:
+            msg = "no directory and policy have been loaded yet: run `omhand load`"
+            raise ApplicationError(msg, type="NoRules")
+        return await self.of_version(newest)
+
+    async def of_version(self, version: int) -> Region:
+        """The region of that version.
+
+        Raises:
+            ApplicationError: ``NoRules``, to be retried: there is no such version.
+        """
+        if version not in self._regions:
+            async with self._making:
+                if version not in self._regions:
+                    self._regions[version] = await self._make(version)
+        return self._regions[version]
+
+    @activity.defn(name=LOOK_UP)
+    async def look_up(self, question: Question) -> Facts:
+        """What the directory says of an action: who acts by the newest one, the next phase by the case's policy."""
+        now = await self.current()
+        actor = answer(question.model_copy(update={"next": None}), now)
+        if actor.fault or question.next is None:
+            return actor
+        then = await self.of_version(question.policy)
+        region = await self._that_has(question.next.subject.unit, now)
+        return actor.model_copy(update={"plan": _planned(question, question.next, region.under(then), now).plan})
+
+    @activity.defn(name=LOOK_UP_OPENING)
+    async def look_up_opening(self, question: OpeningQuestion) -> OpeningFacts:
+        """Whether a case may be opened, and the plan of its first phase."""
+        opening = question.opening
+        before = await find_opened(self._pool, opening.case_id)
+        if before and before.run_id != question.run_id:
+            message = f"case_id: case {opening.case_id} exists already"
+            return OpeningFacts(refused=StartRefused(fault=StartFault.CASE_EXISTS, message=message))
+        return answer_opening(question.kind, opening, question.at, await self.current())
+
+    @activity.defn(name=LOOK_UP_ROUTE)
+    async def look_up_route(self, question: RouteQuestion) -> RouteAnswer:
+        """Where a triage outcome goes: where it went before, else where the routine says."""
+        before = await find_opened(self._pool, question.outcome.case_id)
+        if before:
+            return RouteAnswer(before=_as_before(question.outcome.case_id, before))
+        region = await self.current()
+        today = question.at.astimezone(region.zone).date()
+        to = route(question.outcome, region.policy.routing, today)
+        if isinstance(to, NotInRoutine):
+            return RouteAnswer(refused=StartRefused(fault=StartFault.NOT_IN_ROUTINE, message=to.message))
+        opening = opening_of(question.outcome, to, question.at, region.policy.routing.ticket_valid)
+        refused = answer_opening(to.kind, opening, question.at, region).refused
+        return RouteAnswer(refused=refused) if refused else RouteAnswer(kind=to.kind, opening=opening)
+
+    async def _make(self, version: int) -> Region:
+        row = await self._pool.fetchrow(query("rules_of_version"), version)
+        if row is None:
+            msg = f"there is no version {version} of directory and policy: is this the right database?"
+            raise ApplicationError(msg, type="NoRules")
+        directory, policy = read(Directory, row["directory"]), read(Policy, row["policy"])
+        year = datetime.now(UTC).year
+        holidays = days_that_count_as_sundays(directory.holidays, year - 1, year + YEARS_AHEAD)
+        return Region.of(version, directory, policy, ZoneInfo(directory.timezone), holidays)
+
+    async def _that_has(self, unit: str, now: Region) -> Region:
+        """The newest region that has the unit: a case stays with its unit though the directory has dropped it."""
+        region = now
+        while unit not in region.units and region.version > 1:
+            region = await self.of_version(region.version - 1)
+        return region if unit in region.units else now
+
+
+def _planned(question: Question, phase: NextPhase, region: Region, now: Region) -> Facts:
+    """The next phase by the case's policy; by the newest where that one has no ladder for a unit that came later."""
+    planning = question.model_copy(update={"by": None})
+    try:
+        return answer(planning, region)
+    except NoLadder:
+        log.warning(
+            "the case's policy has no ladder for its next phase, the newest policy is used",
+            policy=region.version, newest=now.version, kind=phase.subject.kind, phase=phase.phase,
+        )  # fmt: skip
+        return answer(planning, region.under(now))
+
+
+def _as_before(case_id: str, before: Opened) -> IntakeAnswer:
+    return IntakeAnswer(
+        workflow_id=case_workflow_id(case_id),
+        workflow_type=WORKFLOW_TYPES[before.kind],
+        case_id=case_id,
+        kind=before.kind,
+        unit=before.unit,
+        profession=before.profession,
+    )

@@ -1,0 +1,149 @@
+"""Writes the steps of a case to Postgres: one transaction each, once each (contract §5).
+
+No patient's identity is stored: a case has a token, by which the cases of one patient are found and which says nothing
+without the database's own secret (P7).
+"""
+
+import hashlib
+import hmac
+from typing import Any, Final
+
+import asyncpg
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.directory import Rules
+from activities.postgres.pool import query
+from decisions.case import Case
+from decisions.effects import Notice
+from decisions.errands import RECORD, Access, Recorded, Step
+from decisions.notices import address, text
+from decisions.region import Region
+from omhand.contract.names import Channel, NoticeStatus, Phase, StartFault
+from omhand.contract.opening import StaffMember
+
+WITHDRAWN: Final = "withdrawn: the case has been taken or has ended"
+NOBODY: Final = {Channel.PHONE: "no phone", Channel.EMAIL: "no email"}
+
+_ANOTHER_RUN: Final = "OM001"
+_NOT_IN_SEQUENCE: Final = "OM002"
+
+
+class SequenceConflict(ApplicationError):  # noqa: N818 - reads as what it says
+    """A step does not follow what is stored, or differs from it. Retried: an operator has to see it, and settle it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type="SequenceConflict")
+
+
+class Records:
+    """The activity that writes, with the connections and the rules that it needs."""
+
+    def __init__(self, pool: asyncpg.Pool, rules: Rules) -> None:
+        self._pool = pool
+        self._rules = rules
+        self._secret: bytes | None = None
+
+    @activity.defn(name=RECORD)
+    async def record(self, step: Step) -> Recorded:
+        """Write a step, all of it or none, and find the other open cases of the same patient.
+
+        The same step again writes nothing; an older one that comes late changes nothing that is newer. Notifications
+        are addressed by the directory of this moment. ``takes`` withdraws those that ask for somebody to take the
+        case and have not gone out; the end of a case withdraws every one of its earlier ones.
+
+        Raises:
+            ApplicationError: ``CaseExists``, not to be retried: the case is another run's. ``RecordFailed``: Postgres
+                refused; its words are kept back, as they may quote the row.
+            SequenceConflict: the step leaves a gap, or tells of an event otherwise than the log does.
+        """
+        rows = await self._rows(step)
+        try:
+            linked = await self._pool.fetchval(query("record_step"), rows)
+        except asyncpg.PostgresError as error:
+            raise _told(error, step) from None
+        return Recorded(linked=tuple(linked))
+
+    async def _rows(self, step: Step) -> dict[str, Any]:
+        region = await self._rules.current() if step.notices else None
+        patient = await self._token(step.patient) if step.patient else None
+        return {
+            "case": _case_row(step, patient),
+            "events": [event.to_json() for event in step.events],
+            "offers": [offer.to_json() for offer in step.case.offers],
+            "notices": [_notice_row(notice, step, region) for notice in step.notices] if region else [],
+            "access": [_access_row(access, nth) for nth, access in enumerate(step.access, 1)],
+            "takes": step.takes,
+            "withdrawal": WITHDRAWN,
+        }
+
+    async def _token(self, patient: str) -> str:
+        """What stands for a patient in the database: hex HMAC-SHA256 of the normalised identity."""
+        if self._secret is None:
+            self._secret = bytes(await self._pool.fetchval(query("linking_secret")))
+        return hmac.new(self._secret, patient.encode(), hashlib.sha256).hexdigest()
+
+
+_SAME_IN_ROW: Final = {
+    "case_id", "kind", "status", "priority", "profession", "origin", "received_by", "responsible_unit",
+    "escalation_level", "highest_level", "accept_by", "was_late", "opened_at", "accepted_at", "accepted_by_unit",
+    "closed_at", "outcome", "seq",
+}  # fmt: skip
+
+
+def _case_row(step: Step, patient: str | None) -> dict[str, Any]:
+    case = step.case
+    return {
+        **case.model_dump(mode="json", include=_SAME_IN_ROW),
+        "run_id": step.run_id,
+        # Only the first step's is stored, and nothing has redirected the case before that.
+        "opened_profession": step.events[0].detail.get("profession") if step.events else None,
+        "assigned_to": case.holder.staff if case.holder else None,
+        "due_at": case.due_at.isoformat() if case.due_at else None,
+        "patient": patient,
+    }
+
+
+def _notice_row(notice: Notice, step: Step, region: Region) -> dict[str, Any]:
+    unit = region.units.get(notice.unit)
+    to = address(notice, unit)
+    withdrawn = step.takes and notice.until_taken and not _waits_anew(step.case)
+    fault = WITHDRAWN if withdrawn else None if to.recipient else NOBODY[to.channel]
+    return {
+        **notice.model_dump(mode="json", include={"key", "reason", "kind", "priority", "due_at", "until_taken"}),
+        "unit_id": notice.unit,
+        "channel": to.channel,
+        "recipient": to.recipient,
+        "text": text(notice, unit, region.zone),
+        "status": NoticeStatus.FAILED if fault else NoticeStatus.PENDING,
+        "withdrawn": withdrawn,
+        "error": fault,
+    }
+
+
+def _waits_anew(case: Case) -> bool:
+    """Whether the case waits at the end of a step that took it: what asks for somebody is about that waiting."""
+    return case.is_open and case.plan.phase is Phase.WAITING
+
+
+def _access_row(access: Access, nth: int) -> dict[str, Any]:
+    """Staff by their ids; the patient without one (``by_patient``); whoever could not be read by neither."""
+    staff = access.by if isinstance(access.by, StaffMember) else None
+    return {
+        "at": access.at.isoformat(),
+        "nth": nth,
+        "staff": staff.staff if staff else None,
+        "unit_id": staff.unit if staff else None,
+        "by_patient": access.by is not None and staff is None,
+        "action": access.action,
+    }
+
+
+def _told(error: asyncpg.PostgresError, step: Step) -> ApplicationError:
+    """What is said of Postgres's refusal. Only our own words are passed on: its details quote rows."""
+    if error.sqlstate == _ANOTHER_RUN:
+        return ApplicationError(error.args[0], type=StartFault.CASE_EXISTS, non_retryable=True)
+    if error.sqlstate == _NOT_IN_SEQUENCE:
+        return SequenceConflict(error.args[0])
+    where = f"case {step.case.case_id}, step to {step.case.seq}"
+    return ApplicationError(f"{where}: Postgres refused it ({type(error).__name__})", type="RecordFailed")

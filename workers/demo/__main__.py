@@ -1,0 +1,71 @@
+"""Plays the demo: ``python -m workers.demo``. Exits 0 where nothing was lost, 1 where something was, 130 on Ctrl-C."""
+
+import argparse
+import asyncio
+import sys
+import tomllib
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from omhand.client import CaseClient
+from omhand.contract.directory import Directory
+from omhand.contract.wire import read
+from workers.demo.board import Board
+from workers.demo.gateway import phone_gateway
+from workers.demo.morning import Morning
+from workers.demo.parts import cast_parts
+from workers.demo.region import outcomes
+from workers.demo.report import how_to_look_again, report
+from workers.demo.screen import Screen
+from workers.demo.stack import Stack, stack
+from workers.embedded import EmbeddedError
+
+STATE: Final = Path(".omhand/demo")
+SECONDS_OF_ARRIVALS: Final = 28.0
+INTERRUPTED: Final = 130
+
+
+async def demo(state: Path, seed: int, console: Console) -> list[str]:
+    """Play it all; what was lost, a sentence each."""
+    screen = Screen(console)
+    screen.say("Starting Temporal, Postgres and a worker on this machine, with a region of eight invented units ...")
+    async with AsyncExitStack() as held:
+        gateway = await held.enter_async_context(phone_gateway())
+        running = await held.enter_async_context(stack(state, gateway.url))
+        directory = read(Directory, tomllib.loads((state / "directory.toml").read_text(encoding="utf-8")))
+        names = {unit.id: unit.name for unit in directory.unit}
+        board = await held.enter_async_context(Board.reading(running.postgres, names))
+        morning = Morning(await _client(running), board, gateway, directory)
+        parts = cast_parts(outcomes(), directory, seed, SECONDS_OF_ARRIVALS)
+        screen.say(f"Ready. {len(parts)} triage outcomes are coming in; minutes are played as seconds.")
+        screen.say(f"Web UI, while this plays: {running.ui}")
+        with screen.shown():
+            await morning.play(parts, screen)
+        faults = await report(morning, board, gateway, names, console)
+    how_to_look_again(state, next(iter(names)), console)
+    return faults
+
+
+def main() -> int:
+    """The command; its exit code."""
+    asked = argparse.ArgumentParser(prog="python -m workers.demo", description=__doc__)
+    asked.add_argument("--state", type=Path, default=STATE, help="the folder that is made anew (%(default)s)")
+    asked.add_argument("--seed", type=int, default=1, help="the same seed gives the same morning (%(default)s)")
+    options = asked.parse_args()
+    console = Console()
+    try:
+        faults = asyncio.run(demo(options.state, options.seed, console))
+    except KeyboardInterrupt:
+        console.print("Stopped; the servers too.")
+        return INTERRUPTED
+    except EmbeddedError as error:
+        console.print(str(error), style="bold red", highlight=False, markup=False)
+        return 1
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Looks at the demo from outside, through the views that any reader may use (contract §5)."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import asyncpg
+
+from omhand.contract.names import EventName
+from workers.demo.tally import Row
+
+_CASES: Final = (
+    "select case_id, unit_id, opened_at, accepted_at, accepted_by_unit, closed_at, in_time, escalation_level"
+    " from omhand.handling_times"
+)
+_NOTICES: Final = "select key, unit_id, reason, status, error from omhand.notification_log"
+_WORKLIST: Final = "select unit_id, stands, case_id from omhand.worklist"
+_NEWS: Final = (
+    "select case_id, seq, at, event, by_staff, by_unit, detail from omhand.case_log"
+    " where event = any($1) order by at, case_id, seq"
+)
+
+TOLD: Final = (
+    EventName.ESCALATED, EventName.MANAGER_ALERTED, EventName.REJECTED, EventName.RELEASED,
+    EventName.REPRIORITISED, EventName.CANCELLED,
+)  # fmt: skip
+"""What is worth a line as it happens."""
+
+
+class Board:
+    """The state of the region, read anew each time that somebody asks."""
+
+    def __init__(self, connection: asyncpg.Connection, names: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._names = names
+        self._told: set[tuple[str, int]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def reading(cls, dsn: str, names: Mapping[str, str]) -> AsyncIterator[Self]:
+        """A board on a connection of its own; ``names`` are the units' by their ids."""
+        connection = await asyncpg.connect(dsn, timeout=5, command_timeout=10)
+        try:
+            await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+            yield cls(connection, names)
+        finally:
+            await connection.close()
+
+    async def cases(self) -> Sequence[Row]:
+        """Every case, how it was handled."""
+        return await self._rows(_CASES)
+
+    async def notices(self) -> Sequence[Row]:
+        """Every notification."""
+        return await self._rows(_NOTICES)
+
+    async def worklist(self) -> Sequence[Row]:
+        """Every open case, for each unit that may act on it."""
+        return await self._rows(_WORKLIST)
+
+    async def news(self) -> list[tuple[str, str]]:
+        """What has happened since the last time and is worth a line: the event's name, and a sentence."""
+        rows = await self._rows(_NEWS, list(TOLD))
+        new = [row for row in rows if (row["case_id"], row["seq"]) not in self._told]
+        self._told |= {(row["case_id"], row["seq"]) for row in new}
+        return [(row["event"], f"{row['case_id']} {sentence(row, self._names)}") for row in new]
+
+    async def _rows(self, sql: str, *arguments: object) -> Sequence[Row]:
+        rows: Sequence[Row] = await self._connection.fetch(sql, *arguments)
+        return rows
+
+
+def sentence(row: Row, names: Mapping[str, str]) -> str:
+    """What happened, in words; of texts that people wrote only what the routine itself says."""
+    detail: Mapping[str, Any] = row["detail"]
+    unit = names.get(row["by_unit"] or "", "")
+    match row["event"]:
+        case EventName.ESCALATED:
+            return f"escalated to level {detail['level']}: other units may take it"
+        case EventName.MANAGER_ALERTED:
+            return f"manager of {names[detail['unit']]} alerted"
+        case EventName.REJECTED:
+            return f"refused {detail['action']} by {unit or 'the patient'}: {detail['code']}"
+        case EventName.RELEASED:
+            return f"given back by {unit}: waits again"
+        case EventName.REPRIORITISED:
+            return f"priority {detail['was']} is now {detail['priority']}: a new clock"
+        case EventName.CANCELLED:
+            return "cancelled by " + (unit or "the patient")
+        case other:
+            return str(other)

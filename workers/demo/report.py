@@ -1,0 +1,82 @@
+"""The end of the demo: what became of the morning, whether anything was lost, and how to look at it again."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from workers.demo.board import Board
+from workers.demo.gateway import PhoneGateway
+from workers.demo.morning import Morning
+from workers.demo.screen import by_unit_table
+from workers.demo.tally import Row, by_unit, fate_of, state_of, what_is_lost
+
+
+async def report(
+    morning: Morning, board: Board, gateway: PhoneGateway, names: Mapping[str, str], console: Console
+) -> list[str]:
+    """Print what Postgres says; every way in which something was lost, a sentence each."""
+    cases, notices, worklist = await board.cases(), await board.notices(), await board.worklist()
+    console.print()
+    console.print(by_unit_table(by_unit(names, cases, notices)))
+    console.print(f"\nRefused at intake ({len(morning.turned_away)}), each with the reason that its sender got:")
+    for case_id, why in sorted(morning.turned_away):
+        console.print(f"  {case_id}  {why}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"\nThe phone gateway was called {gateway.calls} times. It was too busy {gateway.busy} times,"
+        " and was called again.",
+        highlight=False,
+    )
+    _left(cases, worklist, names, console)
+    faults = [
+        *morning.faults,
+        *what_is_lost(morning.opened, cases, worklist, notices, gateway.delivered),
+        *([f"{gateway.forged} calls were not signed as they should"] if gateway.forged else []),
+    ]
+    _verdict(faults, cases, notices, console)
+    return faults
+
+
+def _left(cases: Sequence[Row], worklist: Sequence[Row], names: Mapping[str, str], console: Console) -> None:
+    """The cases that are still open, and on whose worklists they stand."""
+    console.print("\nLeft open on purpose, to be looked at:")
+    for case in cases:
+        if case["closed_at"] is None:
+            units = ", ".join(names[row["unit_id"]] for row in worklist if row["case_id"] == case["case_id"])
+            console.print(f"  {case['case_id']}  {state_of(case)}, on the worklist of {units}", highlight=False)
+
+
+def _verdict(faults: Sequence[str], cases: Sequence[Row], notices: Sequence[Row], console: Console) -> None:
+    states, fates = Counter(map(state_of, cases)), Counter(map(fate_of, notices))
+    if faults:
+        console.print(f"\nSOMETHING IS WRONG ({len(faults)}):", style="bold red")
+        for fault in faults:
+            console.print(f"  {fault}", highlight=False, markup=False, soft_wrap=True)
+        return
+    still_open = len(cases) - states["closed"]
+    console.print(
+        f"\nNothing was lost: of {len(cases)} cases {states['closed']} are closed and {still_open} stand on worklists;"
+        f" of {len(notices)} notifications {fates['sent']} were sent, once each, and {fates['withdrawn']} withdrawn"
+        " because the case had been taken before they went out.",
+        style="bold green",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def how_to_look_again(state: Path, unit: str, console: Console) -> None:
+    """The servers stop with the demo; what they hold is kept."""
+    text = f"""
+The servers have stopped. All that they hold is kept in {state}; to start this region again, open cases and all:
+
+  make dev STATE={state}
+
+and while that runs:
+
+  http://127.0.0.1:8233                      Temporal's Web UI: every case, its state and its history
+  omhand worklist {unit}   what a unit has to do (.venv/bin/omhand where it was made by `make setup`)
+  psql "<postgres of the ready line>"        the views omhand.handling_times, case_log, notification_log, worklist
+
+`make dev` alone keeps a region of its own running, in real time."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,191 @@
+"""Reads the directory and policy files and finds every fault in them, not just the first (contract §7)."""
+
+import copy
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from activities.holidays import days_that_count_as_sundays
+from omhand.contract.directory import Directory, faults_between
+from omhand.contract.policy import Policy, faults_with
+from omhand.contract.wire import Wire, faults_of, named
+
+M = TypeVar("M", bound=Wire)
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFiles:
+    """Both files as JSON's own types, and what is wrong in them, each fault as ``file: place: what is wrong``."""
+
+    directory: Json
+    policy: Json
+    faults: tuple[str, ...]
+
+
+def read_files(directory: Path, policy: Path) -> RuleFiles:
+    """Both files, checked each by itself and one against the other.
+
+    A list's places count from 0, as in ``ladder.3.steps.1.after``.
+    """
+    region, rules = _read(directory, Directory, _REGION_STAND_INS), _read(policy, Policy, _RULES_STAND_INS)
+    if region.model:
+        region.faults += [*_places(region.model), *faults_between(region.model)]
+    if region.model and rules.model:
+        rules.faults += [
+            fault
+            for fault in faults_with(rules.model, region.model)
+            # A ladder that nobody can tell the phase of may be the one that seems to be missing.
+            if rules.whole or not fault.startswith("ladder: ")
+        ]
+    faults = [f"{directory.name}: {fault}" for fault in region.faults] + [
+        f"{policy.name}: {fault}" for fault in rules.faults
+    ]
+    return RuleFiles(region.json, rules.json, tuple(faults))
+
+
+@dataclass(slots=True)
+class _Read(Generic[M]):
+    """One file. Where it has faults, ``model`` is of what is left of it, for the checks between its parts."""
+
+    json: Json
+    model: M | None
+    faults: list[str]
+    whole: bool = True
+    """No element of a list had to be guessed or left out in the model."""
+
+
+def _read(path: Path, model: type[M], stand_ins: Mapping[str, Json]) -> _Read[M]:
+    found = _parsed(path)
+    if isinstance(found, str):
+        return _Read({}, None, [found])
+    try:
+        return _Read(found, model.model_validate(found), [])
+    except ValidationError as error:
+        faults = [f"{fault}{_whose(fault, found)}" for fault in faults_of(error)]
+        mended, whole = _mended(found, [each["loc"] for each in error.errors()], stand_ins)
+    try:
+        return _Read(found, model.model_validate(mended), faults, whole)
+    except ValidationError:
+        # Too much is missing to look further; what is known already has to be put right first.
+        return _Read(found, None, faults)
+
+
+def _parsed(path: Path) -> Json | str:
+    """What the file holds, as JSON's own types, or why it cannot be read."""
+    try:
+        found: Json = _as_json(tomllib.loads(path.read_bytes().decode()))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"line {line}: is not UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        return f"is not TOML: {error}"
+    except RecursionError:
+        return "is not TOML: nested too deeply"
+    return found
+
+
+def _as_json(value: Any) -> Any:  # noqa: ANN401 - whatever TOML can hold
+    match value:
+        case dict():
+            return {key: _as_json(each) for key, each in value.items()}
+        case list():
+            return [_as_json(each) for each in value]
+        case datetime() | date() | time():
+            return value.isoformat()
+        case _:
+            return value
+
+
+_PLACE: Final = re.compile(r"(\w+)\.(\d+)\b")
+
+
+def _whose(fault: str, found: Json) -> str:
+    """The id of the element that a fault is in, where it has one: easier to find than its number."""
+    place = _PLACE.match(fault)
+    elements = found.get(place[1]) if place else None
+    if not place or not isinstance(elements, list):
+        return ""
+    element = elements[int(place[2])]
+    name = (element.get("id") or element.get("name")) if isinstance(element, dict) else None
+    return f" ({place[1]} {named(name)})" if isinstance(name, str) else ""
+
+
+_REGION_STAND_INS: Final[dict[str, Json]] = {
+    "": {"timezone": "UTC"},
+    "profession": {"clinical": True},
+    "unit": {
+        "name": "?",
+        "kind": "clinic",
+        "opening": {"mon": ["08:00-09:00"]},
+        "phone": "+46000000000",
+        "manager": {"name": "?", "phone": "+46000000000"},
+        "professions": [],
+    },
+    "staff": {"name": "?", "works_at": []},
+    "slot": {"starts_at": "2000-01-01T00:00:00Z", "length": "PT1M"},
+}
+_RULES_STAND_INS: Final[dict[str, Json]] = {
+    "": {},
+    "ladder": {"clock": "always", "due": "PT1H", "steps": [{"after": "PT1H", "do": "notify"}]},
+}
+"""What stands in for a faulty value while the rest is checked. It has no fault of its own."""
+
+
+def _mended(found: Json, places: Sequence[tuple[int | str, ...]], stand_ins: Mapping[str, Json]) -> tuple[Json, bool]:
+    """The file with stand-ins for what is faulty, and whether that was enough for every element of its lists."""
+    mended = copy.deepcopy(found)
+    broken: set[tuple[str, int]] = set()
+    for place in places:
+        match place:
+            case (str(table), int(index), str(key), *_) if isinstance(mended[table][index], dict):
+                if not _stand_in(mended[table][index], key, stand_ins.get(table, {})):
+                    broken.add((table, index))
+            case ("ladder", int(index)) if isinstance(mended["ladder"][index], dict):
+                # The one rule of a ladder as a whole is about its steps.
+                mended["ladder"][index]["steps"] = stand_ins["ladder"]["steps"]
+            case (str(table), int(index), *_):
+                broken.add((table, index))
+            case (str(key), *_):
+                _stand_in(mended, key, stand_ins[""])
+            case _:
+                pass
+    for table, index in broken:
+        # A ladder keeps its number, by which its other faults are told; it is made one of any phase.
+        mended[table][index] = {**stand_ins["ladder"], "phase": "waiting"} if table == "ladder" else None
+    for table in {table for table, _ in broken}:
+        mended[table] = [each for each in mended[table] if each is not None]
+    return mended, not broken
+
+
+_MUST_BE_RIGHT: Final = frozenset({"id", "name", "unit", "profession", "phase"})
+
+
+def _stand_in(element: Json, key: str, stand_ins: Json) -> bool:
+    """Replace a faulty value, or leave it out; False where the element is nothing without it."""
+    element.pop(key, None)
+    if key in stand_ins:
+        element[key] = copy.deepcopy(stand_ins[key])
+    return key in stand_ins or key not in _MUST_BE_RIGHT
+
+
+def _places(directory: Directory) -> Iterator[str]:
+    """The time zone and the country of the holidays, which only this machine's lists can tell."""
+    try:
+        ZoneInfo(directory.timezone)
+    except (LookupError, ValueError, OSError):
+        yield "timezone: there is no such time zone (like Europe/Stockholm)"
+    try:
+        year = datetime.now(UTC).year
+        days_that_count_as_sundays(directory.holidays, year, year)
+    except ValueError:
+        yield 'holidays: no holidays are known of such a country (like "SE", or "" for none)'

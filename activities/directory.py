@@ -16,7 +16,16 @@ from temporalio.exceptions import ApplicationError
 from activities.holidays import days_that_count_as_sundays
 from activities.opened import Opened, find_opened
 from activities.postgres.pool import query
-from decisions.errands import LOOK_UP, LOOK_UP_OPENING, LOOK_UP_ROUTE, OpeningQuestion, RouteAnswer, RouteQuestion
+from decisions.errands import (
+    CONFIRM_OPENED,
+    LOOK_UP,
+    LOOK_UP_OPENING,
+    LOOK_UP_ROUTE,
+    OpenedCase,
+    OpeningQuestion,
+    RouteAnswer,
+    RouteQuestion,
+)
 from decisions.facts import Facts, NextPhase, OpeningFacts, Question, StartRefused, answer, answer_opening
 from decisions.ladders import NoLadder
 from decisions.region import Region
@@ -29,6 +38,9 @@ from omhand.contract.wire import read
 
 YEARS_AHEAD: Final = 5
 """Calendars look little more than a year ahead; the rest is for a worker that runs for years."""
+
+LOOKS: Final = 50
+BETWEEN_LOOKS: Final = 0.02
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +113,23 @@ class Rules:
         refused = answer_opening(to.kind, opening, question.at, region).refused
         return RouteAnswer(refused=refused) if refused else RouteAnswer(kind=to.kind, opening=opening)
 
+    @activity.defn(name=CONFIRM_OPENED)
+    async def confirm_opened(self, case: OpenedCase) -> OpenedCase:
+        """The case, once it has been recorded: an intake answers for a case that is there, not for one that may come.
+
+        Raises:
+            ApplicationError: ``NotOpened``, to be retried: it has not been recorded within a second.
+        """
+        for _ in range(LOOKS):
+            if await find_opened(self._pool, case.case_id):
+                return case
+            await asyncio.sleep(BETWEEN_LOOKS)
+        raise ApplicationError(f"case {case.case_id} has not been recorded yet", type="NotOpened")
+
+    async def that_has(self, unit: str) -> Region:
+        """The newest region that has the unit: a case stays with its unit though the directory has dropped it."""
+        return await self._that_has(unit, await self.current())
+
     async def _make(self, version: int) -> Region:
         row = await self._pool.fetchrow(query("rules_of_version"), version)
         if row is None:
@@ -112,7 +141,6 @@ class Rules:
         return Region.of(version, directory, policy, ZoneInfo(directory.timezone), holidays)
 
     async def _that_has(self, unit: str, now: Region) -> Region:
-        """The newest region that has the unit: a case stays with its unit though the directory has dropped it."""
         region = now
         while unit not in region.units and region.version > 1:
             region = await self.of_version(region.version - 1)

@@ -65,13 +65,13 @@ class Records:
         return Recorded(linked=tuple(linked))
 
     async def _rows(self, step: Step) -> dict[str, Any]:
-        region = await self._rules.current() if step.notices else None
+        regions = {notice.unit: await self._rules.that_has(notice.unit) for notice in step.notices}
         patient = await self._token(step.patient) if step.patient else None
         return {
             "case": _case_row(step, patient),
             "events": [event.to_json() for event in step.events],
             "offers": [offer.to_json() for offer in step.case.offers],
-            "notices": [_notice_row(notice, step, region) for notice in step.notices] if region else [],
+            "notices": [_notice_row(notice, step, regions[notice.unit]) for notice in step.notices],
             "access": [_access_row(access, nth) for nth, access in enumerate(step.access, 1)],
             "takes": step.takes,
             "withdrawal": WITHDRAWN,

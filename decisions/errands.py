@@ -21,6 +21,8 @@ LOOK_UP_OPENING: Final = "look_up_opening"
 """``OpeningQuestion -> facts.OpeningFacts``."""
 LOOK_UP_ROUTE: Final = "look_up_route"
 """``RouteQuestion -> RouteAnswer``."""
+CONFIRM_OPENED: Final = "confirm_opened"
+"""``OpenedCase -> OpenedCase``, once the case has been recorded; retried until then."""
 RECORD: Final = "record"
 """``Step -> Recorded``: one transaction, idempotent on (case, seq)."""
 SEND_NOTICE: Final = "send_notice"
@@ -50,6 +52,12 @@ class RouteAnswer(Wire):
     kind: Kind | None = None
     opening: Opening | None = None
     refused: StartRefused | None = None
+
+
+class OpenedCase(Wire):
+    """A case that has been recorded."""
+
+    case_id: CaseId
 
 
 class Access(Wire):

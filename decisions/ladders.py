@@ -1,13 +1,22 @@
 """Which ladder a phase of a case climbs, and at which instants (K1d, K1e, K1f, P5, R1)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
+from decisions.case import WATCH
 from decisions.region import Region
 from omhand.contract.names import VISITS, Kind, OfferWhy, Origin, Phase
 from omhand.contract.plan import Moment, Plan
-from omhand.contract.policy import Ladder, Step
+from omhand.contract.policy import Ladder
 from omhand.contract.wire import HsaId, Number, ProfessionName, Wire
+
+LONGEST_SILENCE: Final = timedelta(days=5)
+"""A clock may stand still over Easter or Christmas, with the eves four days and a half. Where it stands longer, as at a
+unit that is open on Saturdays only, the manager is told meanwhile: an open case is not forgotten for a week (R1)."""
+
+COVERING_WITHIN: Final = timedelta(days=7)
+"""A cooperating unit that opens later than this covers nobody today."""
 
 
 class Subject(Wire):
@@ -39,14 +48,16 @@ def plan(region: Region, phase: Phase, subject: Subject, since: datetime) -> Pla
         raise NoLadder(msg)
     steps = _alerts if phase is Phase.ACCEPTED else _steps
     moments = [*steps(region, ladder, subject, since), *_repeats(region, ladder, subject, since)]
+    ladder_ends = moments[-1].at
     if phase is Phase.WAITING:
         moments += _coverage(region, subject, since)
+    # Python's sort keeps the order of what falls on one instant: the ladder's own order.
+    moments.sort(key=lambda moment: moment.at)
     return Plan(
         phase=phase,
         since=since,
         due_at=_instant(region, ladder, subject, since, ladder.due),
-        # Python's sort keeps the order of what falls on one instant: the ladder's own order.
-        moments=tuple(sorted(moments, key=lambda moment: moment.at)),
+        moments=tuple(_without_silence(moments, since, ladder_ends)),
         policy=region.version,
     )
 
@@ -62,13 +73,21 @@ def _instant(region: Region, ladder: Ladder, subject: Subject, since: datetime, 
 def _steps(region: Region, ladder: Ladder, subject: Subject, since: datetime) -> Iterator[Moment]:
     for step in ladder.steps:
         at = _instant(region, ladder, subject, since, step.after)
-        if step.do != "offer":
+        if step.to is None:
             yield Moment(at=at, do=step.do)
         elif _is_off(region, subject, at):
             yield Moment(at=at, do="offer", why=OfferWhy.ESCALATION, off=True)
         else:
             yield Moment(
-                at=at, do="offer", why=OfferWhy.ESCALATION, raises=True, units=_offered(region, step, subject, at)
+                at=at,
+                do="offer",
+                why=OfferWhy.ESCALATION,
+                raises=True,
+                units=tuple(
+                    unit.id
+                    for unit in region.candidates(step.to, subject.unit, at)
+                    if region.may_be_offered(unit, subject.profession, at, any_profession=step.any_profession)
+                ),
             )
 
 
@@ -86,16 +105,6 @@ def _repeats(region: Region, ladder: Ladder, subject: Subject, since: datetime) 
     for times in range(1, ladder.repeat.at_most + 1):
         at = _instant(region, ladder, subject, since, last + times * ladder.repeat.every)
         yield Moment(at=at, do=ladder.repeat.do)
-
-
-def _offered(region: Region, step: Step, subject: Subject, at: datetime) -> tuple[str, ...]:
-    if step.to is None:
-        return ()
-    return tuple(
-        unit.id
-        for unit in region.candidates(step.to, subject.unit, at)
-        if region.may_be_offered(unit, subject.profession, at, any_profession=step.any_profession)
-    )
 
 
 def _is_off(region: Region, subject: Subject, at: datetime) -> bool:
@@ -120,7 +129,19 @@ def _coverage(region: Region, subject: Subject, since: datetime) -> Iterator[Mom
     covering: dict[datetime, list[str]] = {}
     for unit in region.candidates("cooperating", subject.unit, since):
         opens = region.calendars[unit.id].next_running(since)
-        if opens is not None and subject.profession in unit.professions:
+        if opens is not None and opens - since <= COVERING_WITHIN and subject.profession in unit.professions:
             covering.setdefault(opens, []).append(unit.id)
     for at, units in covering.items():
         yield Moment(at=at, do="offer", why=OfferWhy.COVERAGE, units=tuple(units))
+
+
+def _without_silence(moments: Sequence[Moment], since: datetime, ladder_ends: datetime) -> Iterator[Moment]:
+    """The moments, and between those that lie too far apart the manager is told."""
+    before = since
+    for moment in moments:
+        longest = WATCH if before >= ladder_ends else LONGEST_SILENCE
+        while moment.at - before > longest:
+            before += longest
+            yield Moment(at=before, do="alert_manager")
+        yield moment
+        before = moment.at

@@ -9,9 +9,10 @@ from typing import cast
 from decisions.case import Case
 from decisions.effects import Course, Refusal
 from decisions.facts import Facts
+from decisions.lifecycle import TABLE
 from omhand.contract.actions import Accept, Action, Cancel, Close, Note, Release, Reprioritise, ThePatient
-from omhand.contract.events import Accepted, Cancelled, Closed, Noted, Released, Reprioritised
-from omhand.contract.names import VISITS, Code, Status
+from omhand.contract.events import Accepted, Cancelled, Closed, Noted, Notified, Released, Reprioritised
+from omhand.contract.names import VISITS, Code, Reason, Status
 from omhand.contract.opening import StaffMember
 
 
@@ -70,7 +71,7 @@ def withdraw(course: Course, action: Action, _facts: Facts) -> Refusal:
 def release(course: Course, action: Action, facts: Facts) -> Refusal | None:
     """Give it back to the unit's queue: the clock starts again."""
     asked, case = cast("Release", action), course.now
-    refusal = _not_responsible(case, asked) or _nobody_has(case)
+    refusal = _not_responsible(case, asked) or _too_early(case, asked)
     if refusal:
         return refusal
     if case.holder and case.holder.staff != asked.by.staff:
@@ -86,10 +87,23 @@ def reprioritise(course: Course, action: Action, facts: Facts) -> Refusal | None
         return _not_offered(case)
     if case.priority is None:
         return Refusal(code=Code.WRONG_KIND, message="This case has no priority.")
+    if case.priority == asked.priority:
+        # A new clock for nothing could put a case off for ever.
+        return Refusal(code=Code.INVALID_ACTION, message="priority: the case has this priority already.")
     course.happens(
         Reprioritised(priority=asked.priority, was=case.priority, reason=asked.reason, plan=facts.next_phase())
     )
+    if asked.priority < case.priority:
+        _tell_the_offered(course)
     return None
+
+
+def _tell_the_offered(course: Course) -> None:
+    """Their last word was of a less urgent case; their offers stand as they are."""
+    for offer in course.now.offers:
+        key = f"{course.now.case_id}/{course.next_seq}"
+        course.happens(Notified(key=key, unit=offer.unit, reason=Reason.OFFERED))
+        course.tell(key, Reason.OFFERED, offer.unit, "unit")
 
 
 def note(course: Course, action: Action, _facts: Facts) -> None:
@@ -100,7 +114,7 @@ def note(course: Course, action: Action, _facts: Facts) -> None:
 def close(course: Course, action: Action, _facts: Facts) -> Refusal | None:
     """The case is handled (R2). A visit is not held by phone (P4)."""
     asked, case = cast("Close", action), course.now
-    refusal = _not_responsible(case, asked) or _nobody_has(case)
+    refusal = _not_responsible(case, asked) or _too_early(case, asked)
     if refusal:
         return refusal
     if asked.held_as == "phone":
@@ -124,9 +138,10 @@ def cancel(course: Course, action: Action, _facts: Facts) -> Refusal | None:
 
 
 def _offer_gone(case: Case, asked: Accept) -> Refusal | None:
-    if asked.offer is None or any(offer.offer == asked.offer for offer in case.offers):
+    own = case.offer_to(asked.by.unit)
+    if asked.offer is None or (own is not None and own.offer == asked.offer):
         return None
-    return Refusal(code=Code.OFFER_GONE, message=f"That offer is not open any more. {who_has(case)}.")
+    return Refusal(code=Code.OFFER_GONE, message=f"Your unit has no such offer, or not any more. {who_has(case)}.")
 
 
 def _never_asked(case: Case, unit: str) -> Refusal | None:
@@ -148,8 +163,8 @@ def _somebody_has(case: Case) -> Refusal | None:
     return Refusal(code=Code.ALREADY_ACCEPTED, message=f"{who_has(case)} already.")
 
 
-def _nobody_has(case: Case) -> Refusal | None:
-    if case.status is Status.ACCEPTED:
+def _too_early(case: Case, action: Action) -> Refusal | None:
+    if action.name in TABLE[case.kind][case.status]:
         return None
     return Refusal(code=Code.NOT_ACCEPTED, message=f"Accept the case first: {who_has(case)}.")
 

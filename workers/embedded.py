@@ -182,8 +182,6 @@ async def start_child(
                 stdout=output if stdout is None else stdout,
                 stderr=output,
                 start_new_session=True,
-                # Runs between fork and exec, where threads of ours could have left locks held: it
-                # makes two system calls and takes none.
                 preexec_fn=lambda: _die_with(us, death),
                 user=None if owner is None else owner[0],
                 group=None if owner is None else owner[1],
@@ -196,6 +194,7 @@ async def start_child(
 
 
 def _die_with(parent: int, death: signal.Signals) -> None:
+    # Runs between fork and exec, where threads of ours may have left locks held: it takes none.
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, int(death))
         if os.getppid() != parent:  # it died before we asked

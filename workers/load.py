@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from asyncpg import Connection
+from asyncpg.pool import PoolConnectionProxy
+
 from activities.postgres.pool import open_pool, query
-from workers.rule_files import read_files
+from workers.rule_files import RuleFiles, read_files
 
 
 class LoadError(Exception):
@@ -20,7 +23,7 @@ async def load(dsn: str, directory: Path, policy: Path) -> int:
     """Store both files as a new version, and give its number; the newest's, where that says the same already.
 
     Raises:
-        LoadError: something is wrong in them, and nothing has been stored.
+        LoadError: something is wrong in them, or they leave out a unit that has open cases. Nothing has been stored.
         OSError, TimeoutError, asyncpg.PostgresError: the database cannot be reached, or has not been migrated.
     """
     files = await asyncio.to_thread(read_files, directory, policy)
@@ -28,8 +31,24 @@ async def load(dsn: str, directory: Path, policy: Path) -> int:
         raise LoadError(files.faults)
     async with open_pool(dsn, most=1) as pool, pool.acquire() as connection, connection.transaction():
         await connection.execute(query("lock_rules"))
+        await _keeps_responsible_units(connection, files, directory)
         version: int = await connection.fetchval(query("load_rules"), files.directory, files.policy)
         return version
+
+
+async def _keeps_responsible_units(
+    connection: "Connection | PoolConnectionProxy", files: RuleFiles, directory: Path
+) -> None:
+    """A unit that is responsible for open cases stays: nobody else could accept, close or be called about them (H3)."""
+    known = {unit["id"] for unit in files.directory["unit"]}
+    rows = await connection.fetch(query("units_with_open_cases"))
+    faults = [
+        f"{directory.name}: unit {row['unit_id']}: is left out, and is responsible for {row['open_cases']} open cases"
+        for row in rows
+        if row["unit_id"] not in known
+    ]
+    if faults:
+        raise LoadError(faults)
 
 
 def check_files(directory: Path, policy: Path) -> list[str]:

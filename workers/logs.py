@@ -66,10 +66,7 @@ def configure(log_format: LogFormat, level: str = "INFO", stream: TextIO | None 
             ],
         )
     )
-    logging.captureWarnings(capture=True)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
+    _send_all_to(handler, level)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -81,9 +78,16 @@ def configure(log_format: LogFormat, level: str = "INFO", stream: TextIO | None 
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,  # so that a later call counts for loggers that exist
     )
-    # The same things stand in fields of their own.
+    # What they say there stands in fields of its own.
     workflow.logger.workflow_info_on_message = False
     activity.logger.activity_info_on_message = False
+
+
+def _send_all_to(handler: logging.Handler, level: str) -> None:
+    logging.captureWarnings(capture=True)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
 
 
 def core_logging(level: str = "WARN") -> LoggingConfig:

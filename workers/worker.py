@@ -8,22 +8,25 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from activities.directory import Rules
-from activities.notices import Gateway
-from activities.postgres.pool import open_pool
-from activities.records import Records
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
+from activities.directory import Rules
+from activities.notices import Gateway
+from activities.postgres.pool import open_pool
+from activities.records import Records
 from omhand.codec import data_converter
 from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, SEARCH_ATTRIBUTE_TYPES
 from workers.settings import Settings, temporal_connect_config
 from workflows.entrance import Entrance
 
 log = structlog.get_logger(__name__)
+
+READY: Final = "ready"
+"""The line on standard output that says: this worker is serving."""
 
 GRACE: Final = timedelta(seconds=5)
 """How long a worker that is told to stop finishes what it has in hand."""
@@ -81,7 +84,13 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
             client,
             task_queue=CASES_QUEUE,
             workflows=[Entrance],
-            activities=[records.record, rules.look_up, rules.look_up_opening, rules.look_up_route],
+            activities=[
+                records.record,
+                rules.look_up,
+                rules.look_up_opening,
+                rules.look_up_route,
+                rules.confirm_opened,
+            ],
             # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=cached_cases,
@@ -112,5 +121,6 @@ async def run_worker(settings: Settings) -> None:
     await register_search_attributes(client)
     async with serving(client, settings):
         log.info("worker is serving", queues=[CASES_QUEUE, NOTICES_QUEUE])
+        print(READY, flush=True)  # noqa: T201 - whoever started the process waits for this line
         await stopped.wait()
         log.info("worker is stopping")

@@ -17,7 +17,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from decisions import decide as rules
-from decisions.case import Case, view
+from decisions.case import WATCH, Case, view
 from decisions.effects import Decision, Notice, Refusal
 from decisions.errands import LOOK_UP, LOOK_UP_OPENING, RECORD, Access, OpeningQuestion, Recorded, Step
 from decisions.facts import Facts, OpeningFacts, question
@@ -26,7 +26,7 @@ from decisions.routing import outside_the_routine
 from omhand.contract.names import Code, EventName, Kind, StartFault, case_workflow_id
 from omhand.contract.opening import Opening, read_opening
 from omhand.contract.wire import Malformed, Wire, read
-from workflows.errands import run_errand
+from workflows.errands import OutOfPatience, run_errand
 from workflows.failures import start_failure
 from workflows.inbox import Inbox, Incoming
 from workflows.operators import Listing, details, next_up
@@ -38,6 +38,9 @@ LINKS_CHANGED: Final = "links_changed"
 
 STOPPED_FROM_OUTSIDE: Final = "stop_workflow"
 """How the log names a request to cancel the workflow itself."""
+
+SHORTEST_PATIENCE: Final = timedelta(seconds=10)
+"""An action is given at least so long before what is due goes first."""
 
 LINGER: Final = timedelta(milliseconds=10)
 
@@ -194,7 +197,12 @@ class CaseShell:
         elif incoming.name == LINKS_CHANGED:
             await self._look_again()
         else:
-            await self._act(incoming)
+            try:
+                await self._act(incoming)
+            except OutOfPatience:
+                # What has become due meanwhile does not wait for somebody's action.
+                self._inbox.put_back(incoming)
+                return
         incoming.done = True
 
     async def _act(self, incoming: Incoming) -> None:
@@ -232,8 +240,14 @@ class CaseShell:
         if hindrance:
             return hindrance
         asked = question(self._case, action, incoming.at)
-        facts = await run_errand(LOOK_UP, asked, Facts, f"look up who may {action.name}")
+        summary = f"look up who may {action.name}"
+        facts = await run_errand(LOOK_UP, asked, Facts, summary, patience=self._until_next())
         return rules.decide(self._case, action, incoming.at, facts)
+
+    def _until_next(self) -> timedelta:
+        now = workflow.now()
+        instant = self._case.next_instant(now)
+        return max(instant - now, SHORTEST_PATIENCE) if instant else WATCH
 
     # What is done about it ----------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from decisions.effects import Notice
 from decisions.errands import SEND_NOTICE, Delivery, Sending
@@ -34,11 +34,18 @@ GATEWAY_ATTEMPT: Final = timedelta(seconds=25)
 """The gateway has 10 s to answer; the rest is for the notification's row."""
 
 
-async def run_errand(name: str, argument: BaseModel, answer: type[Answer], summary: str) -> Answer:
-    """The activity's answer, however long it takes.
+class OutOfPatience(Exception):  # noqa: N818 - it is no error: something else has to happen first
+    """The errand was not done within the time that it was given."""
+
+
+async def run_errand(
+    name: str, argument: BaseModel, answer: type[Answer], summary: str, *, patience: timedelta | None = None
+) -> Answer:
+    """The activity's answer, however long it takes; or within ``patience``, counted from when it was not quick.
 
     Raises:
         ApplicationError: one that the activity said not to retry.
+        OutOfPatience: it took longer than it may.
     """
     try:
         quick: Answer = await workflow.execute_local_activity(
@@ -56,10 +63,18 @@ async def run_errand(name: str, argument: BaseModel, answer: type[Answer], summa
     workflow.logger.warning("%s did not succeed at once and goes on as a regular activity", name)
     try:
         slow: Answer = await workflow.execute_activity(
-            name, argument, result_type=answer, start_to_close_timeout=ATTEMPT, retry_policy=FOR_EVER, summary=summary
+            name,
+            argument,
+            result_type=answer,
+            start_to_close_timeout=ATTEMPT,
+            schedule_to_close_timeout=patience,
+            retry_policy=FOR_EVER,
+            summary=summary,
         )
     except ActivityError as error:
         _raise_if_final(error)
+        if patience is not None and not is_cancelled_exception(error):
+            raise OutOfPatience from error
         raise
     else:
         return slow

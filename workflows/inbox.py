@@ -51,6 +51,11 @@ class Inbox:
         """The first, which is then out of the queue."""
         return self._waiting.popleft()
 
+    def put_back(self, incoming: Incoming) -> None:
+        """It could not be dealt with yet: it counts as having come now, and is the next to be taken."""
+        incoming.at = workflow.now()
+        self._waiting.appendleft(incoming)
+
     def close(self, why: ApplicationError) -> None:
         """Nothing more will be taken: whoever waits for an answer gets this one."""
         self._closed = why

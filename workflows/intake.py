@@ -1,14 +1,15 @@
 """``Intake``: a triage outcome becomes the kind of case that the routine says (K1a-c, K2a, K5)."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RawValue, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
-from decisions.errands import LOOK_UP_ROUTE, RouteAnswer, RouteQuestion
+from decisions.errands import CONFIRM_OPENED, LOOK_UP_ROUTE, OpenedCase, RouteAnswer, RouteQuestion
 from omhand.contract.names import WORKFLOW_TYPES, Kind, StartFault, case_workflow_id, intake_workflow_id
 from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome
 from omhand.contract.wire import Malformed, read
@@ -68,7 +69,7 @@ class Intake:
     async def _start_case(self, kind: Kind, opening: Opening) -> IntakeAnswer | None:
         workflow_id = case_workflow_id(opening.case_id)
         try:
-            await workflow.start_child_workflow(
+            case = await workflow.start_child_workflow(
                 WORKFLOW_TYPES[kind],
                 opening.model_dump(mode="json", exclude_defaults=True),
                 id=workflow_id,
@@ -79,6 +80,7 @@ class Intake:
             )
         except WorkflowAlreadyStartedError:
             return None
+        await self._is_opened(opening.case_id, case)
         return IntakeAnswer(
             workflow_id=workflow_id,
             workflow_type=WORKFLOW_TYPES[kind],
@@ -87,3 +89,23 @@ class Intake:
             unit=opening.unit,
             profession=opening.profession,
         )
+
+    async def _is_opened(self, case_id: str, case: workflow.ChildWorkflowHandle[Any, Any]) -> None:
+        """Wait until the case has been recorded or has failed to open: nobody is to believe in one that is not there.
+
+        Raises:
+            ApplicationError: the case's own failure.
+        """
+        asked = OpenedCase(case_id=case_id)
+        recorded = asyncio.create_task(run_errand(CONFIRM_OPENED, asked, OpenedCase, "wait until the case is recorded"))
+        await workflow.wait([case, recorded], return_when=asyncio.FIRST_COMPLETED)
+        if recorded.done():
+            await recorded
+            return
+        recorded.cancel()
+        try:
+            await case
+        except ChildWorkflowError as error:
+            if isinstance(error.cause, ApplicationError):
+                raise ApplicationError(error.cause.message, type=error.cause.type, non_retryable=True) from error
+            raise

@@ -1,8 +1,8 @@
 """The staff actions (contract §2): one model each, the same for the signal and the update of that name."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from omhand.contract.names import EMERGENCY_PRIORITY, PRIORITIES, ActionName, Outcome
 from omhand.contract.opening import StaffMember
@@ -17,7 +17,11 @@ from omhand.contract.wire import (
     ShortText,
     Text,
     Wire,
+    tag,
 )
+
+STAFF_TAG: Final = tag("staff")
+PATIENT_TAG: Final = tag("patient")
 
 
 def _routine_priority(value: int) -> int:
@@ -30,13 +34,40 @@ def _routine_priority(value: int) -> int:
     return value
 
 
+CLOSING_OUTCOMES: Final = (
+    Outcome.TREATED,
+    Outcome.ADVICE_GIVEN,
+    Outcome.BOOKED,
+    Outcome.REFERRED,
+    Outcome.NO_SHOW,
+    Outcome.NOT_NEEDED,
+)
+
+
+def _of_closing(value: Outcome) -> Outcome:
+    if value not in CLOSING_OUTCOMES:
+        msg = f"must be one of {', '.join(CLOSING_OUTCOMES)}"
+        raise ValueError(msg)
+    return value
+
+
 class ThePatient(Wire):
     """The patient acts."""
 
     patient: Literal[True]
 
 
-By = StaffMember | ThePatient
+def _who(value: object) -> str:
+    by_patient = isinstance(value, ThePatient) or (isinstance(value, dict) and "patient" in value)
+    return PATIENT_TAG if by_patient else STAFF_TAG
+
+
+By = Annotated[
+    Annotated[StaffMember, Tag(STAFF_TAG)] | Annotated[ThePatient, Tag(PATIENT_TAG)],
+    Discriminator(_who),
+]
+"""Who acts: staff, or the patient."""
+
 ActionId = Annotated[Text, Field(max_length=64)]
 
 
@@ -74,6 +105,13 @@ class HandOver(Action):
     ground: Literal["agreed_practice", "after_consultation", "misplaced"]
     reference: ShortText | None = None
     note: LongText | None = None
+
+    @model_validator(mode="after")
+    def _misplaced_by_itself(self) -> Self:
+        if self.ground == "misplaced" and self.reference is not None:
+            msg = "`reference` does not belong to the ground misplaced"
+            raise ValueError(msg)
+        return self
 
 
 class Withdraw(Action):
@@ -159,14 +197,7 @@ class Close(Action):
     """The case is handled."""
 
     name = ActionName.CLOSE
-    outcome: Literal[
-        Outcome.TREATED,
-        Outcome.ADVICE_GIVEN,
-        Outcome.BOOKED,
-        Outcome.REFERRED,
-        Outcome.NO_SHOW,
-        Outcome.NOT_NEEDED,
-    ]
+    outcome: Annotated[Outcome, AfterValidator(_of_closing)]
     held_as: Literal["video", "chat", "message", "physical", "phone"]
     note: LongText | None = None
 

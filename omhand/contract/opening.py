@@ -141,11 +141,18 @@ def read_opening(kind: Kind, value: object) -> Opening:
     return opening
 
 
+def _of_triage(value: Origin) -> Origin:
+    if value not in {Origin.MIN_VARD, Origin.PHONE_1177}:
+        msg = f"must be {Origin.MIN_VARD} or {Origin.PHONE_1177}"
+        raise ValueError(msg)
+    return value
+
+
 class TriageOutcome(Wire):
     """What triage found: the argument of ``Intake`` (K1a-c, K2a, K5)."""
 
     case_id: CaseId
-    source: Literal[Origin.MIN_VARD, Origin.PHONE_1177]
+    source: Annotated[Origin, AfterValidator(_of_triage)]
     level: Level
     priority: Priority
     profession: ProfessionName

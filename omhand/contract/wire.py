@@ -190,12 +190,24 @@ def read(model: type[M], value: object) -> M:
         raise Malformed(*faults_of(error)) from None
 
 
+def tag(name: str) -> str:
+    """The tag of a union's member. Pydantic puts it among the keys of a fault's place, where nobody would know it."""
+    return f"{_TAG}{name}"
+
+
+_TAG: Final = "·"
+
+
 def faults_of(error: ValidationError) -> list[str]:
     """Each fault as ``key: rule``, without the value that broke it."""
     return [
-        f"{'.'.join(map(named, fault['loc'])) or 'the object'}: {_rule(fault['type'], fault['msg'])}"
+        f"{_place(fault['loc'])}: {_rule(fault['type'], fault['msg'])}"
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
+
+
+def _place(keys: Sequence[int | str]) -> str:
+    return ".".join(named(key) for key in keys if not str(key).startswith(_TAG)) or "the object"
 
 
 _OWN_WORDS: Final = {

@@ -23,6 +23,9 @@ SOUTH_NURSE = {"staff": "SE2321000198-S2", "unit": SOUTH, "profession": "nurse"}
 CLERK = {"staff": "SE2321000198-S3", "unit": NORTH, "profession": "medical_secretary"}
 PATIENT = {"patient": True}
 
+ALWAYS = ", ".join(f'{day} = ["00:00-24:00"]' for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun"))
+IN_THE_DAYTIME = ", ".join(f'{day} = ["08:00-17:00"]' for day in ("tue", "wed", "thu", "fri"))
+
 DIRECTORY = f"""
 timezone = "Europe/Stockholm"
 holidays = "SE"
@@ -41,7 +44,7 @@ clinical = false
 id = "{NORTH}"
 name = "Hälsocentral Norr"
 kind = "health_centre"
-opening = {{ mon = ["08:00-12:00", "13:00-17:00"], tue = ["08:00-17:00"], wed = ["08:00-17:00"], thu = ["08:00-17:00"], fri = ["08:00-17:00"] }}
+opening = {{ mon = ["08:00-12:00", "13:00-17:00"], {IN_THE_DAYTIME} }}
 on_call = {{ sat = ["10:00-18:00"] }}
 phone = "+46701740601"
 manager = {{ name = "Chef Norr", phone = "+46701740701", email = "norr@example.org" }}
@@ -52,7 +55,7 @@ professions = ["nurse", "medical_secretary"]
 id = "{SOUTH}"
 name = "Hälsocentral Syd"
 kind = "health_centre"
-opening = {{ mon = ["00:00-24:00"], tue = ["00:00-24:00"], wed = ["00:00-24:00"], thu = ["00:00-24:00"], fri = ["00:00-24:00"], sat = ["00:00-24:00"], sun = ["00:00-24:00"] }}
+opening = {{ {ALWAYS} }}
 phone = "+46701740602"
 manager = {{ name = "Chef Syd", phone = "+46701740702" }}
 cooperates_with = ["{NORTH}"]
@@ -62,7 +65,7 @@ professions = ["nurse"]
 id = "{EAST}"
 name = "Hälsocentral Öst"
 kind = "health_centre"
-opening = {{ mon = ["00:00-24:00"], tue = ["00:00-24:00"], wed = ["00:00-24:00"], thu = ["00:00-24:00"], fri = ["00:00-24:00"], sat = ["00:00-24:00"], sun = ["00:00-24:00"] }}
+opening = {{ {ALWAYS} }}
 phone = "+46701740603"
 manager = {{ name = "Chef Öst", email = "ost@example.org" }}
 professions = ["nurse"]
@@ -105,7 +108,7 @@ repeat = { every = "PT15M", do = "alert_manager", at_most = 2 }
 
 [[ladder]]
 phase = "accepted"
-clock = "opening_hours"
+clock = "always"
 due = "PT4H"
 steps = [{ after = "PT0S", do = "notify" }, { after = "PT4H", do = "alert_manager" }]
 
@@ -134,7 +137,7 @@ due = "PT8H"
 steps = [{ after = "PT8H", do = "notify" }]
 
 [escalation]
-off = [{ kind = "drop_in_visit", profession = "nurse", on_call_time = true }]
+off = [{ kind = "administrative_case", profession = "nurse", on_call_time = true }]
 
 [closing]
 warn_before = "PT30M"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from omhand.contract.directory import WEEKDAYS, Directory
 from omhand.contract.wire import read
 from workers.demo.gateway import SECRET, is_signed
-from workers.demo.parts import SPECIAL, Behaviour, Crew, cast_parts
+from workers.demo.parts import SEED, SPECIAL, Behaviour, Crew, cast_parts
 from workers.demo.region import EXAMPLES, around_the_clock, outcomes
 from workers.demo.tally import by_unit, fate_of, state_of, total, what_is_lost
 
@@ -56,6 +56,13 @@ def test_every_outcome_comes_once_in_order_and_every_behaviour_is_seen() -> None
     seen = Counter(part.behaviour for part in parts)
     assert all(seen[behaviour] >= times for behaviour, times in SPECIAL.items())
     assert seen[Behaviour.IN_TIME] > len(parts) / 3
+
+
+def test_no_special_behaviour_of_the_usual_morning_falls_on_an_outcome_that_is_refused() -> None:
+    refused = {"ex-012", "ex-018", "ex-028", "ex-036", "ex-042", "ex-047", "ex-051", "ex-062", "ex-070"}
+    parts = cast_parts(outcomes(), REGION, SEED, 30)
+    seen = Counter(part.behaviour for part in parts if part.outcome["case_id"] not in refused)
+    assert all(seen[behaviour] >= times for behaviour, times in SPECIAL.items())
 
 
 def test_a_profession_that_the_unit_lacks_is_left_to_those_it_cooperates_with() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 import tomllib
 from contextlib import AsyncExitStack
@@ -16,11 +17,11 @@ from omhand.contract.wire import read
 from workers.demo.board import Board
 from workers.demo.gateway import phone_gateway
 from workers.demo.morning import Morning
-from workers.demo.parts import cast_parts
+from workers.demo.parts import SEED, cast_parts
 from workers.demo.region import outcomes
 from workers.demo.report import how_to_look_again, report
 from workers.demo.screen import Screen
-from workers.demo.stack import Stack, stack
+from workers.demo.stack import stack
 from workers.embedded import EmbeddedError
 
 STATE: Final = Path(".omhand/demo")
@@ -30,6 +31,10 @@ INTERRUPTED: Final = 130
 
 async def demo(state: Path, seed: int, console: Console) -> list[str]:
     """Play it all; what was lost, a sentence each."""
+    playing = asyncio.current_task()
+    assert playing is not None, "a coroutine that runs has a task"
+    # As for Ctrl-C: the servers are to be stopped before the demo ends.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     screen = Screen(console)
     screen.say("Starting Temporal, Postgres and a worker on this machine, with a region of eight invented units ...")
     async with AsyncExitStack() as held:
@@ -38,7 +43,10 @@ async def demo(state: Path, seed: int, console: Console) -> list[str]:
         directory = read(Directory, tomllib.loads((state / "directory.toml").read_text(encoding="utf-8")))
         names = {unit.id: unit.name for unit in directory.unit}
         board = await held.enter_async_context(Board.reading(running.postgres, names))
-        morning = Morning(await _client(running), board, gateway, directory)
+        client = await held.enter_async_context(
+            await CaseClient.connect(address=running.temporal, namespace=running.namespace, keys_file=running.keys_file)
+        )
+        morning = Morning(client, board, gateway, directory)
         parts = cast_parts(outcomes(), directory, seed, SECONDS_OF_ARRIVALS)
         screen.say(f"Ready. {len(parts)} triage outcomes are coming in; minutes are played as seconds.")
         screen.say(f"Web UI, while this plays: {running.ui}")
@@ -53,12 +61,13 @@ def main() -> int:
     """The command; its exit code."""
     asked = argparse.ArgumentParser(prog="python -m workers.demo", description=__doc__)
     asked.add_argument("--state", type=Path, default=STATE, help="the folder that is made anew (%(default)s)")
-    asked.add_argument("--seed", type=int, default=1, help="the same seed gives the same morning (%(default)s)")
+    asked.add_argument("--seed", type=int, default=SEED, help="the same seed gives the same morning (%(default)s)")
     options = asked.parse_args()
-    console = Console()
+    # Where nobody looks at a terminal (a log, a pipe) nothing is gained by narrow tables.
+    console = Console() if sys.stdout.isatty() else Console(width=100)
     try:
         faults = asyncio.run(demo(options.state, options.seed, console))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("Stopped; the servers too.")
         return INTERRUPTED
     except EmbeddedError as error:

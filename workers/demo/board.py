@@ -74,19 +74,14 @@ class Board:
 def sentence(row: Row, names: Mapping[str, str]) -> str:
     """What happened, in words; of texts that people wrote only what the routine itself says."""
     detail: Mapping[str, Any] = row["detail"]
-    unit = names.get(row["by_unit"] or "", "")
-    match row["event"]:
-        case EventName.ESCALATED:
-            return f"escalated to level {detail['level']}: other units may take it"
-        case EventName.MANAGER_ALERTED:
-            return f"manager of {names[detail['unit']]} alerted"
-        case EventName.REJECTED:
-            return f"refused {detail['action']} by {unit or 'the patient'}: {detail['code']}"
-        case EventName.RELEASED:
-            return f"given back by {unit}: waits again"
-        case EventName.REPRIORITISED:
-            return f"priority {detail['was']} is now {detail['priority']}: a new clock"
-        case EventName.CANCELLED:
-            return "cancelled by " + (unit or "the patient")
-        case other:
-            return str(other)
+    who = names.get(row["by_unit"] or "", "the patient")
+    words = {
+        EventName.ESCALATED: "escalated to level {level}: other units may take it",
+        EventName.MANAGER_ALERTED: "the manager of {unit} is alerted",
+        EventName.REJECTED: "{who} is refused to {action}: {code}",
+        EventName.RELEASED: "given back by {who}: it waits again",
+        EventName.REPRIORITISED: "priority {was} is now {priority}: a new clock",
+        EventName.CANCELLED: "cancelled by {who}",
+    }
+    unit = names.get(detail.get("unit", ""), "")
+    return words[row["event"]].format_map({**detail, "who": who, "unit": unit})

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from omhand.client import CaseClient, Refused
+from omhand.client import CaseClient, CaseError, StartRefused
 from omhand.contract.directory import Directory
 from omhand.contract.names import Kind
 from workers.demo.board import Board
@@ -39,12 +39,16 @@ class Morning:
 
     async def play(self, parts: Sequence[Part], screen: Screen) -> None:
         """Every part at its time, shown as it goes; returns when the last is over."""
-        async with asyncio.timeout(MOST_SECONDS), asyncio.TaskGroup() as players:
-            for part in parts:
-                players.create_task(self._part(part))
-            while self._played < len(parts):
-                await self._show(screen, len(parts))
-                await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        try:
+            async with asyncio.timeout(MOST_SECONDS), asyncio.TaskGroup() as players:
+                for part in parts:
+                    players.create_task(self._part(part))
+                while self._played < len(parts):
+                    await self._show(screen, len(parts))
+                    await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        except TimeoutError:
+            unplayed = len(parts) - self._played
+            self.faults.append(f"after {MOST_SECONDS:.0f} s {unplayed} outcomes had not been played to their end")
         await self._settle()
         await self._show(screen, len(parts))
 
@@ -53,19 +57,22 @@ class Morning:
         case_id = part.outcome["case_id"]
         try:
             answer = await self._client.intake(part.outcome)
-        except Refused as refused:
-            self.turned_away.append((case_id, f"{refused.code}: {refused.message}"))
+        except StartRefused as refused:
+            self.turned_away.append((case_id, str(refused)))
+        except CaseError as error:
+            self.faults.append(f"case {case_id} was not taken in: {error}")
         else:
             self.opened.append(case_id)
             await self._staff_act(part, answer.kind)
         self._played += 1
 
     async def _staff_act(self, part: Part, kind: Kind) -> None:
+        case_id = part.outcome["case_id"]
         try:
+            await self._client.opened(case_id)
             await Plot(self._client, self._crew, part, self.faults).play(kind)
-        except Refused as refused:
-            what = f"{part.behaviour.name.lower()} was not possible: {refused.code}: {refused.message}"
-            self.faults.append(f"case {part.outcome['case_id']}: {what}")
+        except CaseError as error:
+            self.faults.append(f"case {case_id} could not be {part.behaviour}: {error}")
 
     async def _show(self, screen: Screen, outcomes: int) -> None:
         news = await self._board.news()

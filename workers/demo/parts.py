@@ -45,6 +45,10 @@ SPECIAL: Final[Mapping[Behaviour, int]] = {
 """How many cases meet each of these; the others are taken in time."""
 
 
+SEED: Final = 162
+"""Of a morning in which no special behaviour falls on an outcome that the routine refuses."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One outcome, when it comes, and what staff mean to do about it."""

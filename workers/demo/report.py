@@ -56,7 +56,7 @@ def _verdict(faults: Sequence[str], cases: Sequence[Row], notices: Sequence[Row]
         return
     still_open = len(cases) - states["closed"]
     console.print(
-        f"\nNothing was lost: of {len(cases)} cases {states['closed']} are closed and {still_open} stand on worklists;"
+        f"\nNothing was lost: of {len(cases)} cases {states['closed']} are closed and {still_open} on worklists;"
         f" of {len(notices)} notifications {fates['sent']} were sent, once each, and {fates['withdrawn']} withdrawn"
         " because the case had been taken before they went out.",
         style="bold green",

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from omhand.contract.names import EventName
 from workers.demo.tally import COLUMNS, UnitTally, total
@@ -101,7 +103,7 @@ class Screen:
             f"actions refused [bold]{events[EventName.REJECTED]}[/]",
             f"outcomes refused [bold]{picture.refused}[/]",
         )
-        calls = "\n".join(map(escape, picture.calls))
+        calls = Text("\n".join(picture.calls), no_wrap=True, overflow="ellipsis")
         return Group(
             bar,
             numbers,
@@ -112,10 +114,11 @@ class Screen:
 
 def by_unit_table(tallies: Sequence[UnitTally]) -> Table:
     """The table at the end."""
-    table = Table(title="What became of the morning, by the unit that received the case", show_footer=True)
-    table.add_column("unit", "all units", no_wrap=True)
+    title = "What became of the morning, by the unit that received the case"
+    table = Table(title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("unit", "all units")
     for name, footer in zip(COLUMNS, total(tallies), strict=True):
-        table.add_column(name, str(footer), justify="right")
+        table.add_column(name, str(footer), justify="right", no_wrap=True)
     for tally in tallies:
         table.add_row(tally.name, *map(str, tally.numbers()))
     return table

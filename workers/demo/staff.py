@@ -85,7 +85,7 @@ class Plot:
     async def _race(self) -> None:
         await self._pause(0.8, 3)
         first, second, *_ = self._crew.at(self._part.outcome["unit"], self._part.outcome["profession"])
-        accepting = (self._client.act(self._case_id, Accept(by=member)) for member in (first, second))
+        accepting = (self._act(Accept(by=member)) for member in (first, second))
         answers = await asyncio.gather(*accepting, return_exceptions=True)
         refused = [answer for answer in answers if isinstance(answer, Refused)]
         views = [answer for answer in answers if isinstance(answer, View)]
@@ -141,7 +141,9 @@ class Plot:
         await self._act(Close(by=by, outcome=outcome, held_as=held_as))
 
     async def _act(self, action: Action) -> View:
-        return await self._client.act(self._case_id, action)
+        view = await self._client.act(self._case_id, action)
+        assert view is not None, "an update answers with the view"
+        return view
 
     async def _is_refused(self, action: Action, code: Code) -> None:
         """Do what the routine does not allow: it has to say so."""

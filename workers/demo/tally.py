@@ -36,7 +36,7 @@ class UnitTally:
 
 
 COLUMNS: Final = (
-    "received", "taken in time", "late", "escalated", "taken by others", "closed", "notifications", "manager alerts",
+    "received", "taken\nin time", "late", "escalated", "taken by\nothers", "closed", "notices\nsent", "manager\nalerts",
 )  # fmt: skip
 
 

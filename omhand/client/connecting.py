@@ -1,0 +1,57 @@
+"""The connection to Temporal: by what was given, else by the environment and Temporal's profile (contract §8)."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
+
+from omhand.client.faults import NotConfigured, ServerAway
+from omhand.codec import EncryptionCodec, data_converter
+
+KEYS_FILE: Final = "OMHAND_KEYS_FILE"
+DEFAULT_ADDRESS: Final = "127.0.0.1:7233"
+DEFAULT_NAMESPACE: Final = "default"
+CONNECT_SECONDS: Final = 10.0
+
+
+def connect_config(environ: Mapping[str, str]) -> ClientConnectConfig:
+    """What ``TEMPORAL_*`` and the profile say; what they leave out is not in it.
+
+    Raises:
+        NotConfigured: they cannot be read.
+    """
+    file = environ.get("TEMPORAL_CONFIG_FILE", "")
+    if file and not Path(file).exists():  # the loader would go on without it
+        msg = "TEMPORAL_CONFIG_FILE: there is no such file"
+        raise NotConfigured(msg)
+    try:
+        return ClientConfig.load_client_connect_config(override_env_vars=environ)
+    except (OSError, RuntimeError, ValueError) as error:
+        # Only the first line: what follows quotes the file, and the file may hold an API key.
+        msg = f"TEMPORAL_*: {str(error).partition(chr(10))[0]}"
+        raise NotConfigured(msg) from None
+
+
+async def connect_temporal(address: str | None, namespace: str | None, keys_file: Path | None) -> Client:
+    """A connection that has been made, with payloads encrypted where there are keys.
+
+    Raises:
+        ServerAway: the server does not answer within 10 s.
+        NotConfigured: the profile cannot be read.
+        KeyRingError: the key ring cannot be used.
+    """
+    named = os.environ.get(KEYS_FILE, "").strip()
+    keys = keys_file or (Path(named) if named else None)
+    config = connect_config(os.environ)
+    config["target_host"] = address or config.get("target_host", DEFAULT_ADDRESS)
+    config["namespace"] = namespace or config.get("namespace", DEFAULT_NAMESPACE)
+    converter = data_converter(EncryptionCodec(keys) if keys else None)
+    try:
+        return await asyncio.wait_for(Client.connect(**config, data_converter=converter), CONNECT_SECONDS)
+    except (RuntimeError, ValueError, TimeoutError) as error:
+        msg = f"Temporal does not answer at {config['target_host']}, or does not let us in"
+        raise ServerAway(msg) from error

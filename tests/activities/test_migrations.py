@@ -1,0 +1,120 @@
+"""The schema, made in a real Postgres: at once, by several, through a socket; and never half."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from workers.load import has_rules
+from workers.migrate import SchemaTooNewError, migrate, schema_is_current
+
+PROGRAM = "import sys; from workers.migrate import migrate; migrate(sys.argv[1])"
+
+
+async def fetch(dsn: str, query: str) -> list[str]:
+    """The first column."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return [row[0] for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+async def test_empty_database_gets_the_schema(empty: str) -> None:
+    assert not await schema_is_current(empty)
+    await asyncio.to_thread(migrate, empty)
+    assert await schema_is_current(empty)
+    assert not await has_rules(empty)
+
+
+async def test_migrating_again_changes_nothing(unruled: str) -> None:
+    everything = "select oid::text || relname from pg_class where relnamespace = 'omhand'::regnamespace order by 1"
+    before = await fetch(unruled, everything)
+    await asyncio.to_thread(migrate, unruled)
+    assert await fetch(unruled, everything) == before
+
+
+async def test_processes_that_migrate_at_once_take_turns(empty: str, root: Path) -> None:
+    processes = [await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, empty, cwd=root) for _ in range(3)]
+    assert await asyncio.gather(*(process.wait() for process in processes)) == [0, 0, 0]
+    assert await schema_is_current(empty)
+    assert len(await fetch(empty, "select secret from omhand.linking_secret")) == 1
+
+
+async def test_each_database_makes_a_secret_of_its_own(empty: str, unruled: str) -> None:
+    await asyncio.to_thread(migrate, empty)
+    secrets = [await fetch(dsn, "select secret from omhand.linking_secret") for dsn in (empty, unruled)]
+    assert secrets[0] != secrets[1]
+    assert [len(secret) for (secret,) in secrets] == [32, 32]
+
+
+async def test_there_can_be_no_second_secret(unruled: str) -> None:
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await fetch(unruled, "insert into omhand.linking_secret (secret) values ('another')")
+
+
+async def test_older_schema_is_brought_on_from_where_it_is(empty: str) -> None:
+    await asyncio.to_thread(migrate, empty)
+    await fetch(empty, "drop function omhand.record_step")
+    await fetch(empty, "drop function omhand.compare_events, omhand.replace_case")
+    await fetch(empty, "update omhand.alembic_version set version_num = '0002'")
+    assert not await schema_is_current(empty)
+    await asyncio.to_thread(migrate, empty)
+    assert await schema_is_current(empty)
+
+
+async def test_migration_that_fails_leaves_nothing_behind(empty: str) -> None:
+    await fetch(empty, "create schema omhand")
+    await fetch(empty, "create view omhand.case_log as select 1 as taken")
+    with pytest.raises(asyncpg.DuplicateTableError):
+        await asyncio.to_thread(migrate, empty)
+    assert await fetch(empty, "select relname from pg_class where relnamespace = 'omhand'::regnamespace") == [
+        "case_log"
+    ]
+
+
+async def test_schema_of_a_later_program_is_left_alone(unruled: str) -> None:
+    await fetch(unruled, "update omhand.alembic_version set version_num = '9999'")
+    assert not await schema_is_current(unruled)
+    with pytest.raises(SchemaTooNewError, match="9999"):
+        await asyncio.to_thread(migrate, unruled)
+
+
+async def test_database_is_reached_through_a_unix_socket(empty: str, tmp_path: Path) -> None:
+    parts = urlsplit(empty)
+    async with _socket_to(parts.hostname or "", parts.port or 0, tmp_path / ".s.PGSQL.5432"):
+        user = f"{parts.username}:{parts.password}"
+        dsn = urlunsplit(("postgresql", f"{user}@", parts.path, f"host={tmp_path}", ""))
+        await asyncio.to_thread(migrate, dsn)
+        assert await schema_is_current(dsn)
+
+
+async def test_database_that_is_away_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        await asyncio.to_thread(migrate, f"postgresql://postgres@/omhand?host={tmp_path}")
+
+
+@asynccontextmanager
+async def _socket_to(host: str, port: int, path: Path) -> AsyncIterator[None]:
+    """A Unix socket that leads to a TCP port, as the embedded server has none."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection(host, port)
+        ways: list[Awaitable[None]] = [pump(reader, inner_writer), pump(inner_reader, writer)]
+        await asyncio.gather(*ways)
+
+    serve: Callable[..., Awaitable[None]] = connect
+    server = await asyncio.start_unix_server(serve, path)
+    async with server:
+        yield

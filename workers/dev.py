@@ -1,0 +1,296 @@
+"""``omhand dev``: everything on one machine, in one folder, under one process (contract §8).
+
+Postgres, Temporal and the workers are child processes; the codec server runs in this one. They come up in the order in
+which they need each other and go down in the reverse: workers first, so that what they have in hand is finished.
+
+A worker says that it polls by the line ``ready`` on its standard output; what it prints there beside (notifications,
+where there is no gateway) is passed on to our standard error. A worker that ends is started again, after a pause that
+doubles from one second to thirty. A server that ends takes everything down: its data are safe, and the next start
+finds them.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
+from workers import logs, settings
+from workers.codec_server import codec_server
+from workers.embedded import (
+    Child,
+    EmbeddedError,
+    TemporalServer,
+    claim,
+    embedded_temporal,
+    free_ports,
+    running_postgres,
+    start_child,
+)
+
+WORKER_READY: Final = b"ready"
+"""The line by which a worker says on its standard output that it polls."""
+
+_ROOT: Final = Path(__file__).parents[1]
+_WORKER: Final = (sys.executable, "-m", "omhand", "worker")
+_SECONDS_TO_BE_READY: Final = 60.0
+_SECONDS_TO_FINISH: Final = 5.5
+"""A worker's grace of 5 s and its exit; with the servers' 2 s each the 10 s of the contract."""
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+_SECONDS_OF_GOOD_HEALTH: Final = 60.0
+"""A worker that has run so long is started again after the first pause."""
+
+_logger = logging.getLogger(__name__)
+
+
+class DevError(Exception):
+    """`omhand dev` could not start, or had to stop because one of its servers ended."""
+
+
+@dataclass(frozen=True)
+class DevOptions:
+    """What ``omhand dev`` was asked for. Port 0 is any free port."""
+
+    state: Path
+    temporal_port: int = 7233
+    ui_port: int = 8233
+    codec_port: int = 8234
+    directory: Path | None = None
+    """With `policy`: None and None load the examples into a database that has no rules, and nothing into another. One
+    of them alone is loaded with the other one's example."""
+    policy: Path | None = None
+    workers: int = 1
+    ui: bool = True
+
+
+async def run_dev(options: DevOptions) -> None:
+    """Run everything until SIGINT or SIGTERM, and print the ready line when all of it answers.
+
+    To be called from the main thread. Raises DevError where it cannot start or a server ends by itself; everything is
+    down by then.
+    """
+    loop = asyncio.get_running_loop()
+    everything = asyncio.create_task(_run(options))
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        if not stopped.is_set():  # the first counts: a second would break off the clean end
+            stopped.set()
+            everything.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        await everything
+    except asyncio.CancelledError:
+        if not stopped.is_set():  # it was our caller who cancelled
+            raise
+    except (EmbeddedError, KeyRingError, settings.SettingsError, OSError) as fault:
+        raise DevError(str(fault)) from fault
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _run(options: DevOptions) -> None:
+    if options.workers < 1:
+        message = "there has to be at least one worker"
+        raise DevError(message)
+    async with AsyncExitStack() as stack:
+        home = stack.enter_context(claim(options.state, "dev"))
+        keys_file = _keys_file(home)
+        _check_settings(keys_file)
+        log_folder = home / "logs"
+        log_folder.mkdir(exist_ok=True)
+        _logger.info("logs are in %s", log_folder)
+        wanted = (options.temporal_port, options.ui_port if options.ui else 0, options.codec_port)
+        temporal_port, ui_port, codec_port, *metrics_ports = free_ports(*wanted, *[0] * options.workers)
+        ui_origin = f"http://127.0.0.1:{ui_port}" if options.ui else None
+        web_port = ui_port if options.ui else None
+
+        log = log_folder / "postgres.log"
+        postgres = await stack.enter_async_context(running_postgres(home / "postgres", log=log))
+        await _prepare(postgres.dsn, options)
+        codec = codec_server(EncryptionCodec(keys_file), port=codec_port, ui_origin=ui_origin)
+        codec_url = await stack.enter_async_context(codec)
+        log = log_folder / "temporal.log"
+        dev_server = embedded_temporal(home / "temporal", temporal_port, web_port, codec_url, log=log)
+        temporal = await stack.enter_async_context(dev_server)
+        env = _worker_environment(temporal, postgres.dsn, keys_file)
+        crew = [_Worker(number, env, port, log_folder) for number, port in enumerate(metrics_ports, start=1)]
+        async with _watched(crew, [postgres.child, temporal.child]) as ending:
+            _tell(temporal, codec=codec_url, postgres=postgres.dsn, metrics=crew[0].metrics, keys_file=str(keys_file))
+            await ending
+
+
+def _tell(temporal: TemporalServer, **others: str) -> None:
+    """Print the one line of standard output (contract §8)."""
+    told = {"temporal": temporal.address, "namespace": temporal.namespace, "ui": temporal.ui, **others}
+    print("ready", json.dumps({**told, "pid": os.getpid()}), flush=True)  # noqa: T201 - what it is for
+
+
+def _keys_file(home: Path) -> Path:
+    path = home / "keys"
+    if not path.exists():
+        KeyRing.create(path)
+    return path
+
+
+def _check_settings(keys_file: Path) -> None:
+    """Find the faults that would keep every worker from starting, and log as the settings say."""
+    set_by_us = {settings.DATABASE_URL: "postgresql://embedded", settings.KEYS_FILE: str(keys_file)}
+    read = settings.read_settings({**os.environ, **set_by_us})
+    logs.configure(read.log_format, read.log_level)
+
+
+async def _prepare(dsn: str, options: DevOptions) -> None:
+    """Bring the database up to date and load the rules that it was asked for, or needs."""
+    from workers.load import LoadError, has_rules, load  # noqa: PLC0415 - only `omhand dev` needs them
+    from workers.migrate import SchemaTooNewError, migrate  # noqa: PLC0415
+
+    try:
+        await asyncio.to_thread(migrate, dsn)
+        asked = options.directory or options.policy
+        if not asked and await has_rules(dsn):
+            return
+        directory = options.directory or _ROOT / "examples" / "directory.toml"
+        policy = options.policy or _ROOT / "examples" / "policy.toml"
+        version = await load(dsn, directory, policy)
+    except (LoadError, SchemaTooNewError) as fault:
+        raise DevError(str(fault)) from fault
+    _logger.info("rules: version %d, of %s and %s", version, directory, policy)
+
+
+def _worker_environment(temporal: TemporalServer, dsn: str, keys_file: Path) -> dict[str, str]:
+    """Return our own environment with the embedded servers, and nothing of another Temporal, in it."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+    return env | {
+        "TEMPORAL_ADDRESS": temporal.address,
+        "TEMPORAL_NAMESPACE": temporal.namespace,
+        "TEMPORAL_CONFIG_FILE": os.devnull,  # else the user's own profile, with its TLS and API key, would be read
+        settings.DATABASE_URL: dsn,
+        settings.KEYS_FILE: str(keys_file),
+        settings.LOG_FORMAT: "json",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), env.get("PYTHONPATH")))),
+    }
+
+
+@dataclass
+class _Worker:
+    """A worker process, started again whenever it ends."""
+
+    number: int
+    env: Mapping[str, str]
+    port: int
+    log_folder: Path
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has polled for the first time."""
+
+    @property
+    def name(self) -> str:
+        return f"worker-{self.number}"
+
+    @property
+    def log(self) -> Path:
+        return self.log_folder / f"{self.name}.log"
+
+    @property
+    def metrics(self) -> str:
+        return f"http://127.0.0.1:{self.port}/metrics"
+
+    async def keep_running(self) -> None:
+        """Run until cancelled. Raises DevError if it ends before it has been ready once."""
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE
+        while True:
+            started = loop.time()
+            ended = await self._run_once()
+            if not self.ready.is_set():
+                raise DevError(f"{self.name} ended while starting. Its last words:\n{ended.last_words()}")
+            if loop.time() - started > _SECONDS_OF_GOOD_HEALTH:
+                pause = _FIRST_PAUSE
+            _logger.error(
+                "%s ended (exit status %s) and is started again in %.0f s; see %s",
+                *(self.name, ended.process.returncode, pause, self.log),
+            )
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _run_once(self) -> Child:
+        env = {**self.env, settings.METRICS_ADDRESS: f"127.0.0.1:{self.port}"}
+        child = await start_child(self.name, _WORKER, log=self.log, env=env, stdout=asyncio.subprocess.PIPE)
+        try:
+            await self._listen(child)
+            await child.exited()
+        finally:
+            await child.stop(signal.SIGTERM, _SECONDS_TO_FINISH)
+        return child
+
+    async def _listen(self, child: Child) -> None:
+        """Wait for the line that says that it polls, and pass on all others, until it closes its output."""
+        output = child.process.stdout
+        if output is None:
+            message = f"{self.name} was started without a pipe"
+            raise DevError(message)
+        while line := await output.readline():
+            if line.strip() == WORKER_READY:
+                _logger.info("%s is ready (process %d)", self.name, child.process.pid)
+                self.ready.set()
+                break
+            _pass_on(line)
+        while rest := await output.read(65536):
+            _pass_on(rest)
+
+
+def _pass_on(output: bytes) -> None:
+    sys.stderr.write(output.decode(errors="replace"))
+    sys.stderr.flush()
+
+
+@asynccontextmanager
+async def _watched(crew: Sequence[_Worker], servers: Sequence[Child]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the workers; when all are ready give a task that ends, with DevError, when anything ends by itself."""
+    running = [asyncio.create_task(worker.keep_running()) for worker in crew]
+    running += [asyncio.create_task(_gone(server)) for server in servers]
+    ending = asyncio.create_task(_first_of(running))
+    ready = asyncio.create_task(_all_ready(crew))
+    try:
+        await _first_of([ending, ready])
+        yield ending
+    finally:
+        tasks = [*running, ending, ready]
+        for task in tasks:
+            task.cancel()
+        # What they raise has been told by `ending`, or is our own cancelling.
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _first_of(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until one ends, and raise what it raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        await task
+
+
+async def _gone(server: Child) -> None:
+    status = await server.exited()
+    words = server.last_words()
+    raise DevError(f"{server.name} ended by itself (exit status {status}). Its last words:\n{words}")
+
+
+async def _all_ready(crew: Sequence[_Worker]) -> None:
+    try:
+        async with asyncio.timeout(_SECONDS_TO_BE_READY):
+            for worker in crew:
+                await worker.ready.wait()
+    except TimeoutError:
+        late = ", ".join(str(worker.log) for worker in crew if not worker.ready.is_set())
+        raise DevError(f"a worker was not ready within {_SECONDS_TO_BE_READY:.0f} s; see {late}") from None

@@ -60,7 +60,7 @@ class Records:
         rows = await self._rows(step)
         try:
             linked = await self._pool.fetchval(query("record_step"), rows)
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise _told(error, step) from None
         return Recorded(linked=tuple(linked))
 
@@ -139,11 +139,12 @@ def _access_row(access: Access, nth: int) -> dict[str, Any]:
     }
 
 
-def _told(error: asyncpg.PostgresError, step: Step) -> ApplicationError:
-    """What is said of Postgres's refusal. Only our own words are passed on: its details quote rows."""
-    if error.sqlstate == _ANOTHER_RUN:
+def _told(error: asyncpg.PostgresError | asyncpg.InterfaceError, step: Step) -> ApplicationError:
+    """What is said of a refusal. Only our own words are passed on: Postgres's and the driver's quote what was sent."""
+    code = getattr(error, "sqlstate", None)
+    if code == _ANOTHER_RUN:
         return ApplicationError(error.args[0], type=StartFault.CASE_EXISTS, non_retryable=True)
-    if error.sqlstate == _NOT_IN_SEQUENCE:
+    if code == _NOT_IN_SEQUENCE:
         return SequenceConflict(error.args[0])
     where = f"case {step.case.case_id}, step to {step.case.seq}"
     return ApplicationError(f"{where}: Postgres refused it ({type(error).__name__})", type="RecordFailed")

@@ -15,28 +15,23 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
 from workers import logs, settings
+from workers.children import Child, EmbeddedError, claim, free_ports, start_child
 from workers.codec_server import codec_server
-from workers.embedded import (
-    Child,
-    EmbeddedError,
-    TemporalServer,
-    claim,
-    embedded_temporal,
-    free_ports,
-    running_postgres,
-    start_child,
-)
+from workers.embedded import TemporalServer, embedded_temporal, running_postgres
 
 WORKER_READY: Final = b"ready"
 """The line by which a worker says on its standard output that it polls."""
+
+READY_FILE: Final = "ready.json"
+"""In the state folder while everything answers: where the commands find it."""
 
 _ROOT: Final = Path(__file__).parents[1]
 _WORKER: Final = (sys.executable, "-m", "omhand", "worker")
@@ -127,14 +122,27 @@ async def _run(options: DevOptions) -> None:
         env = _worker_environment(temporal, postgres.dsn, keys_file)
         crew = [_Worker(number, env, port, log_folder) for number, port in enumerate(metrics_ports, start=1)]
         async with _watched(crew, [postgres.child, temporal.child]) as ending:
-            _tell(temporal, codec=codec_url, postgres=postgres.dsn, metrics=crew[0].metrics, keys_file=str(keys_file))
-            await ending
+            where = {"temporal": temporal.address, "namespace": temporal.namespace, "ui": temporal.ui}
+            where |= {"codec": codec_url, "postgres": postgres.dsn, "metrics": crew[0].metrics}
+            where |= {"keys_file": str(keys_file.resolve())}
+            with _told(home, where):
+                await ending
 
 
-def _tell(temporal: TemporalServer, **others: str) -> None:
-    """Print the one line of standard output (contract §8)."""
-    told = {"temporal": temporal.address, "namespace": temporal.namespace, "ui": temporal.ui, **others}
-    print("ready", json.dumps({**told, "pid": os.getpid()}), flush=True)  # noqa: T201 - what it is for
+@contextmanager
+def _told(home: Path, where: Mapping[str, str | None]) -> Iterator[None]:
+    """Print the one line of standard output (contract §8), and leave it to the commands while it holds."""
+    told = json.dumps({**where, "pid": os.getpid()})
+    left, draft = home / READY_FILE, home / f"{READY_FILE}.new"
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)  # it holds the database's password
+    draft.write_text(told, encoding="utf-8")
+    draft.rename(left)
+    print("ready", told, flush=True)  # noqa: T201 - what it is for
+    try:
+        yield
+    finally:
+        left.unlink(missing_ok=True)
 
 
 def _keys_file(home: Path) -> Path:

@@ -13,11 +13,8 @@ Postgres refuses to run as root. Started by root it runs as the owner of its dat
 for a new one), and names that folder as its working folder, which takes no rights on the way there.
 """
 
-import asyncio
 import contextlib
-import ctypes
 import dataclasses
-import fcntl
 import importlib.metadata
 import importlib.util
 import logging
@@ -26,233 +23,25 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import Final
 
 import asyncpg
-import psutil
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from omhand.contract.names import SEARCH_ATTRIBUTE_TYPES
-
-T = TypeVar("T")
+from workers.children import LOOPBACK, Child, EmbeddedError, answer_of, claim, free_ports, start_child, stop_strays
 
 NAMESPACE: Final = "default"
 _DATABASE: Final = "omhand"
-_LOOPBACK: Final = "127.0.0.1"
-_SECONDS_TO_ANSWER: Final = 60.0
-"""Long, as Postgres may have a killed run to recover from; a server that dies is told at once."""
-_SECONDS_TO_STOP: Final = 2.0
-"""Then it is killed, which neither loses anything to. `omhand dev` has to be down within 10 s."""
-_SECONDS_BETWEEN_TRIES: Final = 0.05
-_LAST_WORDS_BYTES: Final = 2000
-_PR_SET_PDEATHSIG: Final = 1
 
 _logger = logging.getLogger(__name__)
-_libc = ctypes.CDLL(None)
-
-
-class EmbeddedError(Exception):
-    """A server that could not be started, or a folder or port that it cannot have."""
-
-
-# Folders and ports
-
-
-@contextlib.contextmanager
-def claim(folder: Path, user: str) -> Iterator[Path]:
-    """Hold `folder` for `user` (a word for the lock file's name) and give its real path.
-
-    It is made where it is missing.
-    Raises EmbeddedError where another process, or this one, holds it, naming that process.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / f"{user}.lock").open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read(20).strip() or "unknown"
-            message = f"{folder} is in use by another one that runs (process {holder})"
-            raise EmbeddedError(message) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield folder.resolve()  # the file stays: without it, two could hold a lock of that name
-
-
-def free_ports(*wanted: int) -> list[int]:
-    """Check that the `wanted` ports of 127.0.0.1 are free, 0 standing for any free one.
-
-    Raises EmbeddedError naming the first that is taken.
-    """
-    with contextlib.ExitStack() as held:  # all at once, so that no two zeros get the same
-        ports = []
-        for port in wanted:
-            taken = held.enter_context(socket.socket())
-            # What the servers do too: a connection of the last run that lingers is no hindrance.
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                taken.bind((_LOOPBACK, port))
-            except OSError as error:
-                message = f"port {port} of {_LOOPBACK} cannot be had: {error.strerror}"
-                raise EmbeddedError(message) from error
-            ports.append(taken.getsockname()[1])
-        return ports
-
-
-# Processes
-
-
-@dataclasses.dataclass(frozen=True)
-class Child:
-    """A child process with a log file, made by `start_child`."""
-
-    name: str
-    process: asyncio.subprocess.Process
-    log: Path
-    log_begins: int
-    """Where in the log file the output of this process begins, in bytes."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is known to have ended."""
-        return self.process.returncode is not None
-
-    async def exited(self) -> int:
-        """Wait for its end and return its exit status (minus the signal that killed it)."""
-        return await self.process.wait()
-
-    async def stop(self, how: signal.Signals, patience: float = _SECONDS_TO_STOP) -> None:
-        """Ask it to stop with the signal `how`; kill it after `patience` seconds."""
-        if self.ended:
-            return
-        try:
-            self.process.send_signal(how)
-            await asyncio.wait_for(self.process.wait(), patience)
-        except TimeoutError:
-            _logger.warning("%s did not stop within %.1f s and is killed", self.name, patience)
-        finally:
-            if not self.ended:
-                os.killpg(self.process.pid, signal.SIGKILL)  # it leads a group: what it started goes too
-                await self.process.wait()
-
-    def last_words(self) -> str:
-        """Return the end of what this process wrote to its log, at most 2 000 bytes."""
-        with self.log.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(self.log_begins, end - _LAST_WORDS_BYTES))
-            return log.read().decode(errors="replace").strip()
-
-
-async def start_child(
-    name: str,
-    command: Sequence[str | Path],
-    *,
-    log: Path,
-    folder: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    owner: tuple[int, int] | None = None,
-    stdin: IO[bytes] | int = asyncio.subprocess.DEVNULL,
-    stdout: int | None = None,
-    death: signal.Signals = signal.SIGKILL,
-) -> Child:
-    """Start `command` in `folder` as `owner` (uid and gid), its output going to the end of `log`.
-
-    It has a session of its own, so that Ctrl-C on the terminal is for us alone, and gets the signal
-    `death` when the thread that calls this ends: call it from the main thread, never from a pool.
-    `stdout` PIPE takes standard output out of the log. Raises EmbeddedError if it cannot be run.
-    """
-    us = os.getpid()
-    with log.open("ab") as output:
-        begins = output.seek(0, os.SEEK_END)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                cwd=folder,
-                env=env,
-                stdin=stdin,
-                stdout=output if stdout is None else stdout,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=lambda: _die_with(us, death),
-                user=None if owner is None else owner[0],
-                group=None if owner is None else owner[1],
-                extra_groups=None if owner is None else (),
-            )
-        except OSError as error:
-            message = f"{name} cannot be run: {error.strerror}: {error.filename}"
-            raise EmbeddedError(message) from error
-    return Child(name, process, log, begins)
-
-
-def _die_with(parent: int, death: signal.Signals) -> None:
-    # Runs between fork and exec, where threads of ours may have left locks held: it takes none.
-    if sys.platform == "linux":
-        _libc.prctl(_PR_SET_PDEATHSIG, int(death))
-        if os.getppid() != parent:  # it died before we asked
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-async def answer_of(child: Child, ask: Callable[[], Awaitable[T]], until: tuple[type[Exception], ...]) -> T:
-    """Ask a server until it answers, going on over the errors `until`.
-
-    Raises EmbeddedError, with the server's last words, if it ends first or a minute has passed.
-    """
-    expected: tuple[type[Exception], ...] = (*until, TimeoutError)
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _SECONDS_TO_ANSWER
-    while True:
-        try:
-            answer = await asyncio.wait_for(ask(), deadline - loop.time())
-        except expected as error:
-            fault = error
-        else:
-            if not child.ended:  # else it was another server on that port that answered
-                return answer
-        if child.ended:
-            message = f"{child.name} ended while starting. Its last words:\n{child.last_words()}"
-            raise EmbeddedError(message)
-        if loop.time() >= deadline:
-            message = f"{child.name} does not answer ({type(fault).__name__}): {child.last_words()}"
-            raise EmbeddedError(message) from fault
-        await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
-
-
-async def stop_strays(program: str, *folders: Path) -> None:
-    """Stop what a killed run left: every process named `program` that works in one of `folders`."""
-    strays = _strays(program, folders)
-    if not strays:
-        return
-    _logger.warning("%d %s of an earlier run still work in %s", len(strays), program, folders[0])
-    for how in (signal.SIGINT, signal.SIGKILL):
-        for stray in strays:
-            with contextlib.suppress(psutil.NoSuchProcess):  # ended by itself, as it should
-                stray.send_signal(how)
-        _, strays = await asyncio.to_thread(psutil.wait_procs, strays, _SECONDS_TO_STOP)
-    if strays:
-        pids = ", ".join(str(stray.pid) for stray in strays)
-        message = f"{program} of an earlier run cannot be stopped (processes {pids})"
-        raise EmbeddedError(message)
-
-
-def _strays(program: str, folders: Sequence[Path]) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] != program:
-            continue
-        # One that has gone, or belongs to another user, is none that we could have left.
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if Path(process.cwd()) in folders:
-                found.append(process)
-    return found
 
 
 # Postgres
@@ -327,7 +116,7 @@ def _postgres(home: Path) -> tuple[str, list[str | Path]]:
         raise EmbeddedError(message) from error
     (port,) = free_ports(0)
     settings = {
-        "listen_addresses": _LOOPBACK,
+        "listen_addresses": LOOPBACK,
         "port": port,
         "unix_socket_directories": "",  # TCP alone: the path of a socket may have 107 bytes
         # What a patient wrote can stand in an error and in the statement at fault: its sender is told, not the log.
@@ -335,7 +124,7 @@ def _postgres(home: Path) -> tuple[str, list[str | Path]]:
         "log_min_error_statement": "panic",
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    url = f"postgresql://{_DATABASE}:{password}@{_LOOPBACK}:{port}"
+    url = f"postgresql://{_DATABASE}:{password}@{LOOPBACK}:{port}"
     return url, [_binaries() / "postgres", "-D", _HERE, *options]
 
 
@@ -459,9 +248,9 @@ async def embedded_temporal(
         env["TEMPORAL_VERSION_CHECK_DISABLED"] = "1"  # it would ask on the internet
         child = await start_child("temporal", command, log=log or work / "temporal.log", folder=work, env=env)
         try:
-            address = f"{_LOOPBACK}:{port}"
+            address = f"{LOOPBACK}:{port}"
             await answer_of(child, lambda: _attributes_are_known(address), _NOT_SERVING)
-            ui = None if ui_port is None else f"http://{_LOOPBACK}:{web}"
+            ui = None if ui_port is None else f"http://{LOOPBACK}:{web}"
             yield TemporalServer(address, NAMESPACE, ui, child)
         finally:
             await child.stop(signal.SIGTERM)
@@ -469,7 +258,7 @@ async def embedded_temporal(
 
 
 _OPTIONS: Final = (
-    *("server", "start-dev", "--ip", _LOOPBACK, "--namespace", NAMESPACE),
+    *("server", "start-dev", "--ip", LOOPBACK, "--namespace", NAMESPACE),
     *("--disable-config-file", "--disable-config-env", "--ui-disable-news-fetch"),
     *("--log-level", "warn", "--log-format", "json"),
     *(f"--search-attribute={name}={kind}" for name, kind in SEARCH_ATTRIBUTE_TYPES.items()),

@@ -88,6 +88,7 @@ def _send_all_to(handler: logging.Handler, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("alembic.runtime.plugins").setLevel("WARNING")  # it lists its own parts at every start
 
 
 def core_logging(level: str = "WARN") -> LoggingConfig:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from decisions.effects import Notice
 from decisions.errands import SEND_NOTICE, Delivery, Sending
@@ -56,7 +56,8 @@ async def run_errand(
             retry_policy=QUICKLY,
             summary=summary,
         )
-    except ActivityError as error:
+    except FailureError as error:
+        # A local activity that is given up raises its own failure, not wrapped in an ActivityError as a regular one.
         _raise_if_final(error)
     else:
         return quick
@@ -73,15 +74,17 @@ async def run_errand(
         )
     except ActivityError as error:
         _raise_if_final(error)
-        if patience is not None and not is_cancelled_exception(error):
+        if patience is not None:
             raise OutOfPatience from error
         raise
     else:
         return slow
 
 
-def _raise_if_final(error: ActivityError) -> None:
-    cause = error.cause
+def _raise_if_final(error: FailureError) -> None:
+    if is_cancelled_exception(error):
+        raise error
+    cause = error.cause if isinstance(error, ActivityError) else error
     if isinstance(cause, ApplicationError) and cause.non_retryable:
         raise ApplicationError(cause.message, type=cause.type, non_retryable=True) from error
 

@@ -85,14 +85,13 @@ class CaseClient:
         keys_file: Path | None = None,
         database_url: str | None = None,
     ) -> Self:
-        """Connect to Temporal; to Postgres when the first list is asked for.
+        """Make a client. It connects to Temporal and to Postgres when it is first asked for what they have.
 
-        What is not given comes of ``TEMPORAL_*`` and Temporal's profile, ``OMHAND_KEYS_FILE`` and
-        ``OMHAND_DATABASE_URL``; where nobody names an address it is 127.0.0.1:7233. A ``temporal`` client that is given
-        is used as it is; its data converter has to be `omhand.codec.data_converter`.
+        What is not given comes of ``TEMPORAL_*`` and Temporal's profile (nothing of them where an address is given),
+        ``OMHAND_KEYS_FILE`` and ``OMHAND_DATABASE_URL``; where nobody names an address it is 127.0.0.1:7233. A
+        ``temporal`` client that is given is used as it is; its data converter has to be `omhand.codec.data_converter`.
 
         Raises:
-            ServerAway: Temporal does not answer within 10 s.
             NotConfigured: the profile cannot be read, or the database's URL is none.
             KeyRingError: the key ring cannot be used.
         """
@@ -135,7 +134,7 @@ class CaseClient:
                     static_summary=_summary(kind, payload),
                 )
         except WorkflowAlreadyStartedError:
-            end = await self._end_of(case_id)
+            end = await self._end_of_earlier_start(case_id)
         msg = f"the case {case_id} was opened before, and is closed ({end.outcome})"
         raise StartRefused(StartFault.CASE_EXISTS, msg)
 
@@ -253,6 +252,13 @@ class CaseClient:
         """Show how a case that has ended stood at its end."""
         async with speaking(case_id, QUERY_SECONDS):
             return read_answer(View, await _result(self._handle(case_id)))
+
+    async def _end_of_earlier_start(self, case_id: str) -> View:
+        try:
+            return await self._end_of(case_id)
+        except StartRefused as before:
+            msg = f"{before.message} (so an earlier start was answered: its case_id is used up)"
+            raise StartRefused(before.code, msg) from before
 
     def _handle(self, case_id: str) -> Handle:
         return self.temporal.get_workflow_handle(case_workflow_id(_checked(CaseId, case_id, "case_id")))

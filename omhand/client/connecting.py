@@ -1,6 +1,5 @@
 """The connection to Temporal: by what was given, else by the environment and Temporal's profile (contract §8)."""
 
-import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +8,12 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
-from omhand.client.faults import NotConfigured, ServerAway
+from omhand.client.faults import NotConfigured
 from omhand.codec import EncryptionCodec, data_converter
 
 KEYS_FILE: Final = "OMHAND_KEYS_FILE"
 DEFAULT_ADDRESS: Final = "127.0.0.1:7233"
 DEFAULT_NAMESPACE: Final = "default"
-CONNECT_SECONDS: Final = 10.0
 
 
 def connect_config(environ: Mapping[str, str]) -> ClientConnectConfig:
@@ -29,7 +27,7 @@ def connect_config(environ: Mapping[str, str]) -> ClientConnectConfig:
         msg = "TEMPORAL_CONFIG_FILE: there is no such file"
         raise NotConfigured(msg)
     try:
-        return ClientConfig.load_client_connect_config(override_env_vars=environ)
+        return ClientConfig.load_client_connect_config(override_env_vars=dict(environ))
     except (OSError, RuntimeError, ValueError) as error:
         # Only the first line: what follows quotes the file, and the file may hold an API key.
         msg = f"TEMPORAL_*: {str(error).partition(chr(10))[0]}"
@@ -37,21 +35,22 @@ def connect_config(environ: Mapping[str, str]) -> ClientConnectConfig:
 
 
 async def connect_temporal(address: str | None, namespace: str | None, keys_file: Path | None) -> Client:
-    """A connection that has been made, with payloads encrypted where there are keys.
+    """A client that connects at its first call, with payloads encrypted where there are keys.
+
+    With an ``address`` nothing of ``TEMPORAL_*`` or the profile is used: their API key is for their server only.
 
     Raises:
-        ServerAway: the server does not answer within 10 s.
-        NotConfigured: the profile cannot be read.
+        NotConfigured: the profile cannot be read, or the address is none.
         KeyRingError: the key ring cannot be used.
     """
     named = os.environ.get(KEYS_FILE, "").strip()
     keys = keys_file or (Path(named) if named else None)
-    config = connect_config(os.environ)
-    config["target_host"] = address or config.get("target_host", DEFAULT_ADDRESS)
+    config = ClientConnectConfig(target_host=address) if address else connect_config(os.environ)
+    config["target_host"] = config.get("target_host", DEFAULT_ADDRESS)
     config["namespace"] = namespace or config.get("namespace", DEFAULT_NAMESPACE)
     converter = data_converter(EncryptionCodec(keys) if keys else None)
     try:
-        return await asyncio.wait_for(Client.connect(**config, data_converter=converter), CONNECT_SECONDS)
-    except (RuntimeError, ValueError, TimeoutError) as error:
-        msg = f"Temporal does not answer at {config['target_host']}, or does not let us in"
-        raise ServerAway(msg) from error
+        return await Client.connect(**config, data_converter=converter, lazy=True)
+    except ValueError as error:
+        msg = "TEMPORAL_ADDRESS: is not host:port"
+        raise NotConfigured(msg) from error

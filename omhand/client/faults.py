@@ -120,9 +120,11 @@ async def speaking(case_id: str, seconds: float = SERVER_SECONDS) -> AsyncIterat
         raise _meaning(error, case_id, seconds) from error
     except (MissingKey, DamagedPayload) as error:
         raise UnreadableAnswer(str(error)) from error
-    except KeyError as error:
-        _raise_if_encrypted(error)
-        raise
+    except (KeyError, RuntimeError) as error:
+        fault = _by_its_words(str(error))
+        if fault is None:
+            raise
+        raise fault from error
 
 
 def _let_go() -> None:
@@ -148,8 +150,12 @@ def _is_about_the_namespace(error: RPCError) -> bool:
     return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
 
 
-def _raise_if_encrypted(error: KeyError) -> None:
-    # The SDK knows an unknown encoding by nothing but these words.
-    if "Unknown payload encoding" in str(error):
-        msg = "the answer is encrypted or of an unknown encoding, and no keys are given: see OMHAND_KEYS_FILE"
-        raise UnreadableAnswer(msg) from error
+def _by_its_words(words: str) -> CaseError | None:
+    """What the SDK knows by nothing but its words."""
+    if "Failed client connect" in words:
+        return ServerAway("Temporal does not answer at its address (TEMPORAL_ADDRESS), or does not let us in")
+    if "Unknown payload encoding" in words:
+        return UnreadableAnswer(
+            "it is encrypted, or of an unknown encoding, and no keys are given: see OMHAND_KEYS_FILE"
+        )
+    return None

@@ -11,10 +11,11 @@ import pytest
 from samples import CLERK, DIRECTORY, EAST, NORTH, NOWHERE, NURSE, POLICY, SOUTH, opened, opening
 from temporalio.exceptions import ApplicationError
 
+from activities import directory
 from activities.directory import Rules
 from activities.postgres.pool import open_pool
 from activities.records import Records
-from decisions.errands import OpeningQuestion, RouteQuestion
+from decisions.errands import OpenedCase, OpeningQuestion, RouteQuestion
 from decisions.facts import NextPhase, Question
 from decisions.ladders import Subject
 from omhand.contract.names import Kind, Origin, Phase
@@ -53,9 +54,9 @@ def asked(
     return Question(at=AT, by=StaffMember(**by) if by else None, next=following, policy=policy)
 
 
-def asked_to_open(run_id: str = "run-1", kind: Kind = Kind.DROP_IN_VISIT, **changes: Any) -> OpeningQuestion:
-    """What is asked before a case is opened."""
-    return OpeningQuestion(kind=kind, opening=opening("c1", **changes), at=AT, run_id=run_id)
+def asked_to_open(run_id: str = "run-1", **changes: Any) -> OpeningQuestion:
+    """What is asked before a drop-in is opened."""
+    return OpeningQuestion(kind=Kind.DROP_IN_VISIT, opening=opening("c1", **changes), at=AT, run_id=run_id)
 
 
 def asked_to_route(**changes: Any) -> RouteQuestion:
@@ -216,7 +217,7 @@ async def test_opening_gets_the_plan_of_its_first_phase(rules: Rules) -> None:
 async def test_opening_that_the_directory_does_not_take_is_refused(
     rules: Rules, changed: dict[str, str], fault: str
 ) -> None:
-    facts = await rules.look_up_opening(asked_to_open(**changed))
+    facts = await rules.look_up_opening(asked_to_open("run-1", **changed))
     assert facts.refused
     assert (facts.refused.fault, facts.plan) == (fault, None)
 
@@ -273,3 +274,27 @@ async def test_outcome_that_cannot_be_taken_is_refused_before_anything_starts(
     answer = await rules.look_up_route(asked_to_route(**changed))
     assert answer.refused
     assert (answer.refused.fault, answer.kind, answer.opening) == (fault, None, None)
+
+
+async def test_case_is_confirmed_once_it_has_been_recorded(rules: Rules, records: Records) -> None:
+    case = OpenedCase(case_id="c1")
+    asking = asyncio.create_task(rules.confirm_opened(case))
+    await records.record(opened("c1"))
+    assert await asking == case
+
+
+async def test_case_that_is_not_recorded_is_not_confirmed(rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "LOOKS", 2)
+    with pytest.raises(ApplicationError) as caught:
+        await rules.confirm_opened(OpenedCase(case_id="c1"))
+    assert (caught.value.type, caught.value.non_retryable) == ("NotOpened", False)
+
+
+async def test_unit_that_has_left_the_directory_is_told_where_it_was_last(
+    rules: Rules, records: Records, loading: Loading, pool: asyncpg.Pool
+) -> None:
+    assert await loading(without_unit(NORTH)) == 2
+    await records.record(opened("c1"))
+    assert await pool.fetchval("select recipient from omhand.notification_log") == "+46701740601"
+    assert (await rules.that_has(NORTH)).version == 1
+    assert (await rules.that_has(NOWHERE)).version == 2

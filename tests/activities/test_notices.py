@@ -3,33 +3,25 @@
 import asyncio
 import hashlib
 import hmac
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import pytest
-import structlog
 from aiohttp import web
 from fake_gateway import FakeGateway, babble, hang_up
 from samples import NORTH, acted, opened, soon, with_notice
-from temporalio import workflow
-from temporalio.client import Client
-from temporalio.common import RetryPolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import notices
 from activities.notices import Gateway, wait_asked_for
-from activities.postgres.pool import open_pool
 from activities.records import WITHDRAWN, Records
 from decisions.errands import Delivery, Sending
 from omhand.contract.names import Channel
-from workers.embedded import TemporalServer
 
 KEY = "c1/2"
 SENT = Delivery(delivered=True, channel=Channel.PHONE)
@@ -355,74 +347,21 @@ async def test_notification_that_is_not_in_the_log_is_tried_again(pool: asyncpg.
     assert str(error) == "NotRecorded: notification c1/2 is not in the log yet"
 
 
+@pytest.mark.usefixtures("pending")
+async def test_gateway_that_was_not_opened_says_so(pool: asyncpg.Pool, fake: FakeGateway) -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await ActivityEnvironment().run(Gateway(pool, fake.url).send_notice, Sending(key=KEY))
+
+
 # The console
 
 
 @pytest.mark.usefixtures("pending")
-async def test_without_a_gateway_it_goes_to_the_console_and_is_sent(pool: asyncpg.Pool) -> None:
-    with structlog.testing.capture_logs() as logged:
-        assert await send(Gateway(pool)) == SENT
-    (line,) = logged
-    assert {name: line[name] for name in ("event", "key", "case_id", "reason", "unit_id", "channel")} == {
-        "event": "notification",
-        "key": KEY,
-        "case_id": "c1",
-        "reason": "new_case",
-        "unit_id": NORTH,
-        "channel": "phone",
-    }
-    assert await row(pool) == {"status": "sent", "attempts": 1, "error": None}
-
-
-# With a real Temporal
-
-
-@workflow.defn
-class SendsOne:
-    """Sends a notification as a case does."""
-
-    @workflow.run
-    async def run(self, key: str) -> Delivery:
-        return await workflow.execute_activity(
-            "send_notice",
-            Sending(key=key),
-            result_type=Delivery,
-            start_to_close_timeout=timedelta(seconds=25),
-            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=100), backoff_coefficient=1),
-        )
-
-
-async def test_key_is_posted_once_though_postgres_is_away_when_the_answer_comes(
-    dsn: str, records: Records, pool: asyncpg.Pool, fake: FakeGateway, temporal_server: TemporalServer
+async def test_without_a_gateway_it_goes_to_the_console_and_is_sent(
+    pool: asyncpg.Pool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await records.record(opened("c1"))
-
-    async def lose_the_table(_: web.Request) -> web.Response:
-        await pool.execute("alter table omhand.notifications rename to gone")
-        return web.Response(status=202)
-
-    fake.answers = [lose_the_table]
-    client = await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
-    async with open_pool(dsn) as own, Gateway(own, fake.url) as gateway:
-        async with Worker(
-            client,
-            task_queue="sends-one",
-            workflows=[SendsOne],
-            activities=[gateway.send_notice],
-            workflow_runner=UnsandboxedWorkflowRunner(),
-        ):
-            sending = await client.start_workflow(SendsOne.run, KEY, id=str(uuid4()), task_queue="sends-one")
-            await _until_attempt(sending, 3)
-            await pool.execute("alter table omhand.gone rename to notifications")
-            assert await asyncio.wait_for(sending.result(), 20) == SENT
-    assert len(fake.calls) == 1
+    assert await send(Gateway(pool)) == SENT
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line.removeprefix("notification "))
+    assert (told["key"], told["case_id"], told["reason"], told["unit"]) == (KEY, "c1", "new_case", NORTH)
     assert await row(pool) == {"status": "sent", "attempts": 1, "error": None}
-
-
-async def _until_attempt(sending: Any, wanted: int) -> None:
-    """Ask the server until so many attempts have been made; it tells nobody by itself."""
-    async with asyncio.timeout(20):
-        while True:
-            description = await sending.describe()
-            if any(activity.attempt >= wanted for activity in description.raw_description.pending_activities):
-                return

@@ -86,7 +86,11 @@ def a_unit(unit: str, professions: Sequence[str], opening: dict[str, list[str]],
         "kind": "health_centre",
         "opening": opening,
         "phone": f"+4670174{len(short)}{sum(map(ord, short)) % 1000:03}",
-        "manager": {"name": "Chef", "phone": f"+4670175{sum(map(ord, short)) % 1000:03}", "email": f"{short}@example.org"},
+        "manager": {
+            "name": "Chef",
+            "phone": f"+4670175{sum(map(ord, short)) % 1000:03}",
+            "email": f"{short}@example.org",
+        },
         "professions": list(professions),
         **more,
     }

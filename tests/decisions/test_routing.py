@@ -15,10 +15,14 @@ from omhand.contract.policy import Routing
 
 RULE_DATE = date(2026, 4, 1)
 AFTER = date(2026, 11, 23)
-EVERY_OUTCOME = list(product(("min_vard", "1177_phone"), (True, False), ("digital", "physical"), range(1, 13), (True, False)))
+EVERY_OUTCOME = list(
+    product(("min_vard", "1177_phone"), (True, False), ("digital", "physical"), range(1, 13), (True, False))
+)
 
 
-def outcome(source: str, digital: bool, level: str, priority: int, wants_help: bool, profession: str = "doctor") -> TriageOutcome:  # noqa: FBT001
+def outcome(
+    source: str, digital: bool, level: str, priority: int, wants_help: bool, profession: str = "doctor"
+) -> TriageOutcome:
     return TriageOutcome.model_validate({
         "case_id": "c-1", "source": source, "level": level, "priority": priority, "profession": profession,
         "unit": NORTH, "patient": {"id": "191212121212", "digital": digital}, "wants_help_booking": wants_help,
@@ -55,7 +59,9 @@ def test_every_outcome_becomes_what_the_contracts_table_says(given: tuple[Any, .
 
 
 @pytest.mark.parametrize("given", EVERY_OUTCOME)
-def test_an_outcome_of_a_kind_that_this_version_lacks_is_refused_and_never_becomes_another(given: tuple[Any, ...]) -> None:
+def test_an_outcome_of_a_kind_that_this_version_lacks_is_refused_and_never_becomes_another(
+    given: tuple[Any, ...],
+) -> None:
     to, expected = route(outcome(*given), Routing(), AFTER), contract_says(*given)
     if expected in set(routing.TABLE):
         assert isinstance(to, Route)
@@ -93,7 +99,11 @@ def test_what_is_outside_the_routine_is_told_why_and_what_to_do_instead(given: t
 @pytest.mark.parametrize("priority", range(2, 13))
 @pytest.mark.parametrize("today", [RULE_DATE - timedelta(days=1), RULE_DATE, RULE_DATE + timedelta(days=1)])
 def test_physical_cases_to_a_doctor_of_6_to_11_go_to_a_nurse_from_their_date_on(
-    digital: bool, level: str, profession: str, priority: int, today: date  # noqa: FBT001
+    digital: bool,
+    level: str,
+    profession: str,
+    priority: int,
+    today: date,
 ) -> None:
     # K5c
     to = route(outcome("1177_phone", digital, level, priority, False, profession), Routing(), today)  # noqa: FBT003
@@ -146,7 +156,10 @@ def an_opening(**more: Any) -> Opening:
 @pytest.mark.parametrize("priority", range(1, 13))
 @pytest.mark.parametrize("origin", Origin)
 def test_a_drop_in_that_is_started_directly_has_to_be_one_of_the_routine(
-    origin: Origin, priority: int, digital: bool, wants_help: bool  # noqa: FBT001
+    origin: Origin,
+    priority: int,
+    digital: bool,
+    wants_help: bool,  # noqa: FBT001
 ) -> None:
     # K1a K1b K1c
     fault = outside_the_routine(

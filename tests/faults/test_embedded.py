@@ -18,16 +18,17 @@ from temporalio.client import Client
 
 from omhand.contract.names import SEARCH_ATTRIBUTE_TYPES
 from workers import embedded
-from workers.embedded import EmbeddedError, claim, embedded_postgres, embedded_temporal, free_ports, running_postgres
+from workers.children import EmbeddedError, claim, free_ports
+from workers.embedded import embedded_postgres, embedded_temporal, running_postgres
 
 ROOT = Path(__file__).parents[2]
 
 HOLDER = """
 import asyncio, json, sys
 from pathlib import Path
-from workers import embedded
+from workers import children, embedded
 if "unleashed" in sys.argv:  # as where the kernel cannot be asked
-    embedded._die_with = lambda parent, death: None
+    children._die_with = lambda parent, death: None
 async def main():
     folder = Path(sys.argv[1])
     temporal_server = embedded.embedded_temporal(folder / "t")

@@ -91,7 +91,7 @@ async def load_rules(dsn: str, policy: str = POLICY, directory: str = DIRECTORY)
 
 @dataclass
 class Gateway(FakeGateway):
-    """A phone gateway that can also be told to answer in a way of its own, case by case."""
+    """A phone gateway that can also be told how to answer the announcement of a case, call by call."""
 
     answers: dict[str, list[Answering]] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
@@ -100,7 +100,8 @@ class Gateway(FakeGateway):
         """One notification: the next way to answer that has been told, else 202."""
         usual = await super().take(request)
         self.times.append(asyncio.get_running_loop().time())
-        waiting = self.answers.get(self.calls[-1]["case_id"])
+        call = self.calls[-1]
+        waiting = self.answers.get(call["case_id"]) if call["reason"] == "new_case" else None
         return await waiting.pop(0)(request) if waiting else usual
 
     def keys(self, case_id: str = "") -> Counter[str]:

@@ -2,15 +2,19 @@
 
 import hashlib
 import hmac
+import io
 import tomllib
 from collections import Counter
 from datetime import UTC, datetime
+
+from rich.console import Console
 
 from omhand.contract.directory import WEEKDAYS, Directory
 from omhand.contract.wire import read
 from workers.demo.gateway import SECRET, is_signed
 from workers.demo.parts import SEED, SPECIAL, Behaviour, Crew, cast_parts
 from workers.demo.region import EXAMPLES, around_the_clock, outcomes
+from workers.demo.screen import by_unit_table
 from workers.demo.tally import by_unit, fate_of, state_of, total, what_is_lost
 
 TEXT = (EXAMPLES / "directory.toml").read_text(encoding="utf-8")
@@ -92,6 +96,14 @@ def test_the_table_counts_what_became_of_each_units_cases() -> None:
     assert (north.by_others, north.closed, north.sent, north.alerts) == (1, 2, 3, 1)
     assert south.numbers() == (0,) * 8
     assert total([north, south]) == north.numbers()
+
+
+def test_the_table_fits_a_terminal_of_80_columns_with_every_unit_and_number() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(by_unit_table(by_unit({unit.id: unit.name for unit in REGION.unit}, [case()], [notice()])))
+    text = console.export_text()
+    assert "…" not in text
+    assert all(word in text for unit in REGION.unit for word in unit.name.split())
 
 
 def test_a_case_is_waiting_overdue_accepted_or_closed() -> None:

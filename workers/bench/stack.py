@@ -17,17 +17,10 @@ from temporalio.client import Client
 from omhand.codec import EncryptionCodec, KeyRing, data_converter
 from workers.bench.process import READY
 from workers.bench.variants import ROOT, Variant
+from workers.children import Child, EmbeddedError, free_ports
+from workers.children import start_child as start
 from workers.demo.region import write_directory
-from workers.embedded import (
-    Child,
-    EmbeddedError,
-    PostgresServer,
-    TemporalServer,
-    embedded_temporal,
-    free_ports,
-    running_postgres,
-)
-from workers.embedded import start_child as start
+from workers.embedded import PostgresServer, TemporalServer, embedded_temporal, running_postgres
 from workers.load import load
 from workers.migrate import migrate
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from omhand.client import CaseClient
 from omhand.contract.directory import Directory
 from omhand.contract.wire import read
+from workers.children import EmbeddedError
 from workers.demo.board import Board
 from workers.demo.gateway import phone_gateway
 from workers.demo.morning import Morning
@@ -22,7 +23,6 @@ from workers.demo.region import outcomes
 from workers.demo.report import how_to_look_again, report
 from workers.demo.screen import Screen
 from workers.demo.stack import stack
-from workers.embedded import EmbeddedError
 
 STATE: Final = Path(".omhand/demo")
 SECONDS_OF_ARRIVALS: Final = 28.0

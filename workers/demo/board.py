@@ -16,6 +16,10 @@ _CASES: Final = (
 )
 _NOTICES: Final = "select key, unit_id, reason, status, error from omhand.notification_log"
 _WORKLIST: Final = "select unit_id, stands, case_id from omhand.worklist"
+_REFUSALS: Final = (
+    "select detail ->> 'code' as code, count(*) as times from omhand.case_log"
+    " where event = 'rejected' group by code order by times desc, code"
+)
 _NEWS: Final = (
     "select case_id, seq, at, event, by_staff, by_unit, detail from omhand.case_log"
     " where event = any($1) order by at, case_id, seq"
@@ -58,6 +62,10 @@ class Board:
     async def worklist(self) -> Sequence[Row]:
         """Every open case, for each unit that may act on it."""
         return await self._rows(_WORKLIST)
+
+    async def refusals(self) -> Sequence[Row]:
+        """How many staff actions were refused, by code."""
+        return await self._rows(_REFUSALS)
 
     async def news(self) -> list[tuple[str, str]]:
         """What has happened since the last time and is worth a line: the event's name, and a sentence."""

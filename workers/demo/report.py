@@ -23,6 +23,8 @@ async def report(
     console.print(f"\nRefused at intake ({len(morning.turned_away)}), each with the reason that its sender got:")
     for case_id, why in sorted(morning.turned_away):
         console.print(f"  {case_id}  {why}", highlight=False, markup=False, soft_wrap=True)
+    refusals = ", ".join(f"{row['code']} {row['times']}" for row in await board.refusals())
+    console.print(f"\nRefused to staff, and in the case's log: {refusals}", highlight=False)
     console.print(
         f"\nThe phone gateway was called {gateway.calls} times. It was too busy {gateway.busy} times,"
         " and was called again.",
@@ -74,9 +76,10 @@ The servers have stopped. All that they hold is kept in {state}; to start this r
 
 and while that runs:
 
-  http://127.0.0.1:8233                      Temporal's Web UI: every case, its state and its history
-  omhand worklist {unit}   what a unit has to do (.venv/bin/omhand where it was made by `make setup`)
-  psql "<postgres of the ready line>"        the views omhand.handling_times, case_log, notification_log, worklist
+  http://127.0.0.1:8233     Temporal's Web UI: every case, its state and its history
+  .venv/bin/omhand --ready {state}/ready.json worklist {unit}
+                            what this unit has to do (and `show CASE`, `accept CASE`, ...)
+  {state}/ready.json        names every address, of Postgres too: its views are in the schema omhand
 
 `make dev` alone keeps a region of its own running, in real time."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)

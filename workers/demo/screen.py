@@ -115,8 +115,11 @@ class Screen:
 def by_unit_table(tallies: Sequence[UnitTally]) -> Table:
     """The table at the end."""
     title = "What became of the morning, by the unit that received the case"
-    table = Table(title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("unit", "all units")
+    # Without padding it fits into a terminal of 80 columns.
+    table = Table(
+        title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAD, show_edge=False, padding=0, min_width=76
+    )
+    table.add_column("unit", "all units", min_width=16, overflow="fold")
     for name, footer in zip(COLUMNS, total(tallies), strict=True):
         table.add_column(name, str(footer), justify="right", no_wrap=True)
     for tally in tallies:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from workers.children import Child, EmbeddedError, claim, start_child
 from workers.demo.gateway import SECRET
 from workers.demo.region import POLICY, write_directory
-from workers.embedded import Child, EmbeddedError, claim, start_child
 from workers.settings import GATEWAY_SECRET, GATEWAY_URL
 
 READY: Final = "ready "

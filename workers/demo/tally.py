@@ -36,7 +36,7 @@ class UnitTally:
 
 
 COLUMNS: Final = (
-    "received", "taken\nin time", "late", "escalated", "taken by\nothers", "closed", "notices\nsent", "manager\nalerts",
+    "received", "in\ntime", "late", "escalated", "by\nothers", "closed", "notices\nsent", "manager\nalerts",
 )  # fmt: skip
 
 

@@ -1,0 +1,66 @@
+"""How a command says what came of it: exit status, codes, JSON."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+
+from omhand.client import CaseClient, CaseError, NotConfigured
+from omhand.codec import KeyRingError
+from omhand.contract.wire import Malformed
+
+T = TypeVar("T")
+
+REFUSED = 1
+BAD_USAGE = 2
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+
+
+def bad_usage(message: str) -> NoReturn:
+    """Say what is wrong with how the command was called, and exit 2."""
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(BAD_USAGE)
+
+
+def refuse(code: str, message: str, *, as_json: bool) -> NoReturn:
+    """Say that the system refused, and why, and exit 1."""
+    say_refusal(code, message, as_json=as_json)
+    raise typer.Exit(REFUSED)
+
+
+def say_refusal(code: str, message: str, *, as_json: bool, line: int | None = None) -> None:
+    """Say on standard error that the system refused, and why; ``line`` is the file's, where it had several."""
+    if as_json:
+        place = {} if line is None else {"line": line}
+        typer.echo(json.dumps({**place, "code": code, "message": message}), err=True)
+    else:
+        typer.echo(f"{'' if line is None else f'line {line}: '}{code}: {message}", err=True)
+
+
+def say_json(value: object) -> None:
+    """Say one JSON document, on one line."""
+    typer.echo(json.dumps(value))
+
+
+def ask(ctx: typer.Context, job: Callable[[CaseClient], Awaitable[T]], *, as_json: bool) -> T:
+    """Give what the job gives, that speaks to the server that the command is for.
+
+    Exits:
+        1: with the code of what was refused.
+        2: a setting or an argument is wrong.
+    """
+    place = ctx.obj()
+
+    async def with_client() -> T:
+        async with await place.connect() as client:
+            return await job(client)
+
+    try:
+        return asyncio.run(with_client())
+    except CaseError as fault:
+        refuse(fault.code, fault.message, as_json=as_json)
+    except (NotConfigured, Malformed, KeyRingError) as fault:
+        bad_usage(str(fault))

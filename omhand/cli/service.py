@@ -1,0 +1,174 @@
+"""Commands that run what serves the cases: ``dev``, ``worker``, ``migrate``, ``load``, ``codec-server``.
+
+What they run is the package ``workers``, which is not in the wheel that integrators install: it is looked for when the
+command is given, and never imported before.
+"""
+
+import asyncio
+import importlib
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import asyncpg
+import typer
+
+from omhand.cli.saying import AsJson, bad_usage, refuse, say_json
+from omhand.client.lists import DATABASE_URL
+from omhand.codec import EncryptionCodec, KeyRingError
+
+AFile = typer.Option(exists=True, dir_okay=False, metavar="FILE")
+ServerJson = Annotated[bool, typer.Option("--json", help="Log in JSON; what is printed is for programs as it is.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(dev)
+    app.command()(worker)
+    app.command()(migrate)
+    app.command()(load)
+    app.command("codec-server")(codec_server)
+
+
+def dev(
+    state: Annotated[Path, typer.Option(metavar="DIR", help="Kept between runs: open cases go on.")] = Path(
+        ".omhand/dev"
+    ),
+    temporal_port: Annotated[int, typer.Option(help="0 is any free one, here and below.")] = 7233,
+    ui_port: int = 8233,
+    codec_port: int = 8234,
+    directory: Annotated[Path | None, AFile] = None,
+    policy: Annotated[Path | None, AFile] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    *,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Without the Web UI.")] = False,
+    as_json: ServerJson = False,
+) -> None:
+    """Start everything on this machine: Temporal and its Web UI, Postgres, workers, the codec server.
+
+    When all of it answers it prints `ready ` and a JSON object. Ctrl-C stops it.
+    """
+    _log_in_json(wanted=as_json)
+    program = _program("dev")
+    options = program.DevOptions(
+        state=state,
+        temporal_port=temporal_port,
+        ui_port=ui_port,
+        codec_port=codec_port,
+        directory=directory,
+        policy=policy,
+        workers=workers,
+        ui=not no_ui,
+    )
+    try:
+        asyncio.run(program.run_dev(options))
+    except program.DevError as fault:
+        refuse("DevError", str(fault), as_json=as_json)
+
+
+def worker(ctx: typer.Context, *, as_json: ServerJson = False) -> None:
+    """Serve cases and send notifications, until SIGINT or SIGTERM."""
+    _log_in_json(wanted=as_json)
+    program, settings, logs = _program("worker"), _program("settings"), _program("logs")
+    os.environ.update(ctx.obj().environment())
+    try:
+        read = settings.read_settings()
+    except settings.SettingsError as fault:
+        bad_usage(str(fault))
+    logs.configure(read.log_format, read.log_level)
+    asyncio.run(program.run_worker(read))
+
+
+def migrate(ctx: typer.Context, *, as_json: AsJson = False) -> None:
+    """Bring the schema of Postgres to this version's. Does nothing where it is there already."""
+    program = _program("migrate")
+    try:
+        program.migrate(_database(ctx))
+    except program.SchemaTooNewError as fault:
+        refuse("SchemaTooNew", str(fault), as_json=as_json)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        _away(fault, as_json=as_json)
+    say_json({"migrated": True}) if as_json else typer.echo("the schema is of this version")
+
+
+def load(
+    ctx: typer.Context,
+    directory: Annotated[Path, AFile],
+    policy: Annotated[Path, AFile],
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only check them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a directory and a policy, say every fault, and store both as a new version where there is none."""
+    program = _program("load")
+    if check:
+        faults = program.check_files(directory, policy)
+        if faults:
+            refuse("InvalidFiles", "\n".join(faults), as_json=as_json)
+        say_json({"version": None}) if as_json else typer.echo("both files are well")
+        return
+    try:
+        version = asyncio.run(program.load(_database(ctx), directory, policy))
+    except program.LoadError as fault:
+        refuse("InvalidFiles", str(fault), as_json=as_json)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        _away(fault, as_json=as_json)
+    say_json({"version": version}) if as_json else typer.echo(f"version {version} is in force for new cases")
+
+
+def codec_server(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Option(help="Whoever reaches it may read patients' data.")] = "127.0.0.1",
+    port: int = 8234,
+    ui: Annotated[str | None, typer.Option(metavar="URL", help="The Web UI that is let in.")] = "http://127.0.0.1:8233",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Let Temporal's Web UI and CLI show encrypted payloads, with the keys of OMHAND_KEYS_FILE, until Ctrl-C."""
+    program, settings = _program("codec_server"), _program("settings")
+    os.environ.update(ctx.obj().environment())
+    try:
+        keys = settings.read_settings(required=(settings.KEYS_FILE,)).keys_file
+        codec = EncryptionCodec(keys)
+        asyncio.run(_serve(program.codec_server(codec, host=host, port=port, ui_origin=ui), as_json=as_json))
+    except (settings.SettingsError, KeyRingError) as fault:
+        bad_usage(str(fault))
+    except OSError as fault:
+        refuse("ServerAway", f"the port {port} cannot be had ({fault.strerror})", as_json=as_json)
+
+
+async def _serve(server: Any, *, as_json: bool) -> None:  # noqa: ANN401 - of a package that is looked for at run time
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with server as url:
+        say_json({"codec": url}) if as_json else typer.echo(f"the codec server answers at {url}")
+        await stopped.wait()
+
+
+def _program(name: str) -> Any:  # noqa: ANN401 - a module that is looked for at run time
+    try:
+        return importlib.import_module(f"workers.{name}")
+    except ModuleNotFoundError as error:
+        if error.name in {"workers", f"workers.{name}"}:
+            bad_usage("this command runs from a checkout or the image")
+        bad_usage(f"this command needs the package {error.name}: install omhand[worker]")
+
+
+def _log_in_json(*, wanted: bool) -> None:
+    if wanted:
+        os.environ["OMHAND_LOG_FORMAT"] = "json"
+
+
+def _database(ctx: typer.Context) -> str:
+    url: str | None = ctx.obj().database_url or os.environ.get(DATABASE_URL, "").strip()
+    if not url:
+        bad_usage(f"{DATABASE_URL}: is not set")
+    return url
+
+
+def _away(fault: Exception, *, as_json: bool) -> None:
+    if isinstance(fault, asyncpg.UndefinedTableError):
+        refuse("ServerAway", "the database has no schema of Omhand: run `omhand migrate`", as_json=as_json)
+    refuse("ServerAway", f"Postgres does not answer, or does not let us in ({type(fault).__name__})", as_json=as_json)

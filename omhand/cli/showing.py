@@ -1,0 +1,133 @@
+"""Cases as people read them in a terminal. Whatever came from outside is shown as text, never as markup or control."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from omhand.client import WorklistRow
+from omhand.contract.actions import By, ThePatient
+from omhand.contract.view import OfferView, View
+
+WIDTH_OF_A_FILE: Final = 200
+"""Columns where the output goes to a file or another program."""
+
+NOT_SHOWN: Final = frozenset({"plan", "key", "moment", "kind", "origin"})
+"""Details of the log that tell a reader nothing new."""
+
+
+def console() -> Console:
+    """Standard output."""
+    out = Console(highlight=False, markup=False, emoji=False)
+    return out if out.is_terminal else Console(highlight=False, markup=False, emoji=False, width=WIDTH_OF_A_FILE)
+
+
+def shown(value: object) -> Text:
+    """Anything, as text that no terminal takes for an instruction; nothing for None."""
+    text = "" if value is None else str(value)
+    return Text("".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text))
+
+
+def local(at: datetime | None) -> str:
+    """An instant in the time zone of this machine."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at else ""
+
+
+def case_panel(view: View) -> RenderableType:
+    """The case in short."""
+    rows: Sequence[tuple[str, object]] = (
+        ("status", f"{view.status}" + (f", {view.outcome}" if view.outcome else "")),
+        ("responsible", view.responsible_unit),
+        ("has it", view.assigned_to or "nobody yet"),
+        ("offered to", "\n".join(map(_offer, view.offers)) or "nobody else"),
+        ("due", _due(view)),
+        ("escalation level", view.escalation_level or None),
+        ("handover", f"to {view.handover.to_unit} ({view.handover.ground})" if view.handover else None),
+        ("consultations", "\n".join(f"{each.case_id}: {each.status}" for each in view.consultations)),
+        ("booked", view.booking.slot if view.booking else None),
+        ("same patient", ", ".join(view.linked_cases)),
+        ("opened", local(view.opened_at)),
+        ("accepted", local(view.accepted_at)),
+        ("closed", local(view.closed_at)),
+    )
+    grid = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        if value:
+            grid.add_row(name, shown(value), style="bold red" if name == "due" and view.overdue else "")
+    priority = f", priority {view.priority}" if view.priority else ""
+    title = f"{view.case_id}: {view.kind}{priority}, for {view.profession}"
+    return Panel(grid, title=shown(title), title_align="left", expand=False)
+
+
+def case_and_log(view: View) -> RenderableType:
+    """The case in short, and everything that happened to it."""
+    log = _table("#", "at", "event", "by", "what")
+    for event in view.log:
+        log.add_row(*map(shown, (event.seq, local(event.at), event.event, _actor(event.by), told(event.detail))))
+    return Group(case_panel(view), log)
+
+
+def worklist_table(unit: str, rows: Iterable[WorklistRow], caption: str | None = None) -> RenderableType:
+    """The cases that a unit may act on; overdue ones are marked."""
+    table = _table(
+        "due", "", "case", "stands", "status", "kind", "prio", "for", "responsible", "has it", "same patient"
+    )
+    table.title, table.caption = unit, caption
+    for row in rows:
+        cells = (
+            local(row.due_at),
+            "OVERDUE" if row.overdue else "",
+            row.case_id,
+            row.stands,
+            row.status,
+            row.kind,
+            row.priority,
+            row.profession,
+            row.responsible_unit,
+            row.assigned_to,
+            ", ".join(row.linked_cases),
+        )
+        table.add_row(*map(shown, cells), style="bold red" if row.overdue else "")
+    return table
+
+
+def told(detail: Mapping[str, Any]) -> str:
+    """An event's detail in one line."""
+    parts = [
+        f"{key} {_worth(value)}" for key, value in detail.items() if key not in NOT_SHOWN and value not in (None, False)
+    ]
+    return ", ".join(parts)
+
+
+def _worth(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_worth, value))
+    if isinstance(value, dict):
+        return str(value.get("unit", value))
+    return str(value)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(title_justify="left", caption_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _offer(offer: OfferView) -> str:
+    until = f", until {local(offer.answer_by)}" if offer.answer_by else ""
+    return f"{offer.unit} ({offer.why}, offer {offer.offer}{until})"
+
+
+def _due(view: View) -> str:
+    return local(view.due_at) + (" OVERDUE" if view.overdue else "") if view.due_at else "nothing is due"
+
+
+def _actor(by: By | None) -> str:
+    if by is None:
+        return ""
+    return "the patient" if isinstance(by, ThePatient) else f"{by.staff} at {by.unit} ({by.profession})"

@@ -20,8 +20,9 @@ setup: $(VENV)/ready ## install what the project needs into .venv, pinned and ch
 demo: setup ## play a morning of triage outcomes on a region of its own
 	$(BIN)/python -m workers.demo
 
-dev: setup ## start everything on this machine and keep it running (state in .omhand/)
-	$(BIN)/omhand dev --state .omhand/dev
+STATE ?= .omhand/dev
+dev: setup ## start everything on this machine and keep it running (state in .omhand/dev, or STATE=…)
+	$(BIN)/omhand dev --state $(STATE)
 
 lint: setup ## style, types and the directions between packages
 	$(BIN)/ruff check .

@@ -85,7 +85,7 @@ class Rules:
         if actor.fault or question.next is None:
             return actor
         then = await self.of_version(question.policy)
-        region = await self._that_has(question.next.subject.unit, now)
+        region = await self.that_has(question.next.subject.unit, now)
         return actor.model_copy(update={"plan": _planned(question, question.next, region.under(then), now).plan})
 
     @activity.defn(name=LOOK_UP_OPENING)
@@ -126,10 +126,6 @@ class Rules:
             await asyncio.sleep(BETWEEN_LOOKS)
         raise ApplicationError(f"case {case.case_id} has not been recorded yet", type="NotOpened")
 
-    async def that_has(self, unit: str) -> Region:
-        """The newest region that has the unit: a case stays with its unit though the directory has dropped it."""
-        return await self._that_has(unit, await self.current())
-
     async def _make(self, version: int) -> Region:
         row = await self._pool.fetchrow(query("rules_of_version"), version)
         if row is None:
@@ -140,7 +136,8 @@ class Rules:
         holidays = days_that_count_as_sundays(directory.holidays, year - 1, year + YEARS_AHEAD)
         return Region.of(version, directory, policy, ZoneInfo(directory.timezone), holidays)
 
-    async def _that_has(self, unit: str, now: Region) -> Region:
+    async def that_has(self, unit: str, now: Region) -> Region:
+        """The newest region that has the unit: a case stays with its unit though the directory has dropped it."""
         region = now
         while unit not in region.units and region.version > 1:
             region = await self.of_version(region.version - 1)

@@ -22,8 +22,9 @@ from typing import Any, Final, Literal, Self
 
 import aiohttp
 import asyncpg
+import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.postgres.pool import query
 from decisions.errands import SEND_NOTICE, Delivery, Sending
@@ -35,6 +36,9 @@ LONGEST_WAIT: Final = timedelta(minutes=10)
 
 TRIED_AGAIN: Final = frozenset({408, 425, 429, *range(500, 600)})
 """Every other answer but 2xx has failed for good; a redirection too, as nobody vouches for where it leads."""
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,13 @@ class Gateway:
     async def _write(self, key: str, answer: Answer) -> Delivery:
         if answer.verdict == "again":
             await self._pool.execute(query("notice_waits"), key, answer.error)
+            log.warning("the notification is tried again", key=key, error=answer.error)
             raise ApplicationError(
                 answer.error or "the gateway wants another attempt",
                 type="GatewayUnavailable",
                 next_retry_delay=answer.wait,
+                # The line above says it all; a traceback for each busy moment of the gateway would bury the rest.
+                category=ApplicationErrorCategory.BENIGN,
             )
         if answer.verdict == "failed":
             await self._pool.execute(query("notice_failed"), key, answer.error)

@@ -6,6 +6,7 @@ without the database's own secret (P7).
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from typing import Any, Final
 
 import asyncpg
@@ -65,7 +66,7 @@ class Records:
         return Recorded(linked=tuple(linked))
 
     async def _rows(self, step: Step) -> dict[str, Any]:
-        regions = {notice.unit: await self._rules.that_has(notice.unit) for notice in step.notices}
+        regions = await self._regions_of({notice.unit for notice in step.notices})
         patient = await self._token(step.patient) if step.patient else None
         return {
             "case": _case_row(step, patient),
@@ -76,6 +77,12 @@ class Records:
             "takes": step.takes,
             "withdrawal": WITHDRAWN,
         }
+
+    async def _regions_of(self, units: Collection[str]) -> dict[str, Region]:
+        if not units:
+            return {}
+        now = await self._rules.current()
+        return {unit: await self._rules.that_has(unit, now) for unit in units}
 
     async def _token(self, patient: str) -> str:
         """What stands for a patient in the database: hex HMAC-SHA256 of the normalised identity."""

@@ -52,9 +52,10 @@ class Inbox:
         return self._waiting.popleft()
 
     def put_back(self, incoming: Incoming) -> None:
-        """It could not be dealt with yet: it counts as having come now, and is the next to be taken."""
-        incoming.at = workflow.now()
+        """It could not be dealt with yet: it is the next to be taken, and counts as having come now, as all after it."""
         self._waiting.appendleft(incoming)
+        for waiting in self._waiting:
+            waiting.at = workflow.now()
 
     def close(self, why: ApplicationError) -> None:
         """Nothing more will be taken: whoever waits for an answer gets this one."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,7 +13,7 @@ from rich.live import Live
 from omhand.cli.reading import read_object, read_objects
 from omhand.cli.saying import REFUSED, AsJson, ask, say_json, say_refusal
 from omhand.cli.showing import case_and_log, case_panel, console, local, worklist_table
-from omhand.client import CaseClient, CaseError, ServerAway, WorklistRow
+from omhand.client import CaseClient, CaseError, ServerAway
 from omhand.contract.names import Kind
 from omhand.contract.view import View
 
@@ -114,17 +115,24 @@ def worklist(
 
 async def _watch(client: CaseClient, unit: str, *, as_json: bool) -> None:
     """Never ends by itself: where Postgres is away for a while, what was read last stays, with a word about it."""
-    rows: list[WorklistRow] = await client.worklist(unit)
-    said = f"as of {local(datetime.now(UTC))}"
-    with Live(console=console(), auto_refresh=False) as live:
+    rows, said = await client.worklist(unit), _as_of()
+    out = console()
+    with Live(console=out, auto_refresh=False) if out.is_terminal and not as_json else nullcontext() as live:
         while True:
             if as_json:
                 say_json([row.to_json() for row in rows])
-            else:
+            elif live:
                 live.update(worklist_table(unit, rows, said), refresh=True)
+            else:
+                out.print(worklist_table(unit, rows, said))
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
             try:
-                rows = await client.worklist(unit)
-                said = f"as of {local(datetime.now(UTC))}"
+                rows, said = await client.worklist(unit), _as_of()
             except ServerAway as fault:
                 said = f"{said.partition(';')[0]}; since then: {fault.message}"
+                if as_json:
+                    say_refusal(fault.code, fault.message, as_json=True)
+
+
+def _as_of() -> str:
+    return f"as of {local(datetime.now(UTC))}"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -19,6 +20,9 @@ WIDTH_OF_A_FILE: Final = 200
 NOT_SHOWN: Final = frozenset({"plan", "key", "moment", "kind", "origin"})
 """Details of the log that tell a reader nothing new."""
 
+MAY_BE_LONG: Final = frozenset({"case", "what"})
+"""Columns that are broken where the terminal is narrow; the others stay whole."""
+
 
 def console() -> Console:
     """Standard output."""
@@ -32,9 +36,9 @@ def shown(value: object) -> Text:
     return Text("".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text))
 
 
-def local(at: datetime | None) -> str:
+def local(at: datetime | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """An instant in the time zone of this machine."""
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at else ""
+    return at.astimezone().strftime(form) if at else ""
 
 
 def case_panel(view: View) -> RenderableType:
@@ -67,29 +71,29 @@ def case_and_log(view: View) -> RenderableType:
     """The case in short, and everything that happened to it."""
     log = _table("#", "at", "event", "by", "what")
     for event in view.log:
-        log.add_row(*map(shown, (event.seq, local(event.at), event.event, _actor(event.by), told(event.detail))))
+        log.add_row(
+            *map(
+                shown, (event.seq, local(event.at, "%m-%d %H:%M:%S"), event.event, _actor(event.by), told(event.detail))
+            )
+        )
     return Group(case_panel(view), log)
 
 
 def worklist_table(unit: str, rows: Iterable[WorklistRow], caption: str | None = None) -> RenderableType:
-    """The cases that a unit may act on; overdue ones are marked."""
-    table = _table(
-        "due", "", "case", "stands", "status", "kind", "prio", "for", "responsible", "has it", "same patient"
-    )
+    """The cases that a unit may act on; overdue ones are marked, and a patient's other open cases stand below with a +.
+
+    Fits a terminal of 80 columns.
+    """
+    table = _table("due", "case", "stands", "status", "what", "who")
     table.title, table.caption = unit, caption
     for row in rows:
         cells = (
-            local(row.due_at),
-            "OVERDUE" if row.overdue else "",
-            row.case_id,
+            local(row.due_at, "%m-%d %H:%M") + ("\nOVERDUE" if row.overdue else ""),
+            "\n+ ".join((row.case_id, *row.linked_cases)),
             row.stands,
             row.status,
-            row.kind,
-            row.priority,
-            row.profession,
-            row.responsible_unit,
-            row.assigned_to,
-            ", ".join(row.linked_cases),
+            f"{row.kind}\n{row.profession}" + (f", {row.priority}" if row.priority else ""),
+            row.assigned_to or (row.responsible_unit if row.responsible_unit != unit else None),
         )
         table.add_row(*map(shown, cells), style="bold red" if row.overdue else "")
     return table
@@ -112,9 +116,12 @@ def _worth(value: object) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(title_justify="left", caption_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    table = Table(
+        *columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left", caption_justify="left"
+    )
+    for column in table.columns:
+        column.overflow = "fold"
+        column.no_wrap = column.header not in MAY_BE_LONG
     return table
 
 
@@ -130,4 +137,4 @@ def _due(view: View) -> str:
 def _actor(by: By | None) -> str:
     if by is None:
         return ""
-    return "the patient" if isinstance(by, ThePatient) else f"{by.staff} at {by.unit} ({by.profession})"
+    return "the patient" if isinstance(by, ThePatient) else f"{by.staff}, {by.profession}\n{by.unit}"

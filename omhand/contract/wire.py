@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    PlainSerializer,
     StrictBool,
     StrictInt,
     StringConstraints,
@@ -129,6 +130,8 @@ Time = Annotated[
 Duration = Annotated[
     timedelta,
     BeforeValidator(_written_as(_ISO_8601_DURATION, "a duration of ISO 8601 (PT30M)", timedelta)),
+    # Pydantic's own would write a year, which has no fixed length.
+    PlainSerializer(lambda value: f"P{value.days}DT{value.seconds}S", when_used="json"),
 ]
 Flag = StrictBool
 Number = StrictInt

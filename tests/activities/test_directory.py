@@ -296,5 +296,5 @@ async def test_unit_that_has_left_the_directory_is_told_where_it_was_last(
     assert await loading(without_unit(NORTH)) == 2
     await records.record(opened("c1"))
     assert await pool.fetchval("select recipient from omhand.notification_log") == "+46701740601"
-    assert (await rules.that_has(NORTH)).version == 1
-    assert (await rules.that_has(NOWHERE)).version == 2
+    assert (await rules.that_has(NORTH, await rules.current())).version == 1
+    assert (await rules.that_has(NOWHERE, await rules.current())).version == 2

@@ -52,7 +52,7 @@ def times(story: Told, event: EventName) -> list[str]:
     return [f"{each.at.astimezone(STOCKHOLM):%a %H:%M}" for each in story.log if each.event is event]
 
 
-# The unit's phone -----------------------------------------------------------------------------------------------------
+# The unit's phone -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("priority", [2, 3, 4, 5])
@@ -90,7 +90,7 @@ def test_nothing_rings_while_the_unit_is_closed_on_its_own_clock() -> None:
     assert story.until("2026-11-30 08:00").reasons == [(Reason.NEW_CASE, NORTH)]
 
 
-# Escalation -----------------------------------------------------------------------------------------------------------
+# Escalation -------------------------------------------------------------------------------------------------------
 
 
 def test_a_case_not_taken_in_time_is_offered_to_others_and_its_unit_stays_responsible() -> None:
@@ -137,7 +137,7 @@ def test_an_escalation_that_is_switched_off_reminds_the_own_unit_and_asks_nobody
     assert story.log[2].detail["escalation_off"] is True
 
 
-# K1d ------------------------------------------------------------------------------------------------------------------
+# K1d --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_profession_that_is_not_on_site_is_offered_to_those_that_cooperate_from_the_start() -> None:
@@ -175,7 +175,7 @@ def test_an_escalation_of_what_is_covered_by_all_tells_the_manager() -> None:
     assert story.events[-2:] == [EventName.ESCALATED, EventName.MANAGER_ALERTED]
 
 
-# Several at once, and the order of time -------------------------------------------------------------------------------
+# Several at once, and the order of time ---------------------------------------------------------------------------
 
 
 def test_several_moments_that_are_due_at_once_happen_in_their_order() -> None:
@@ -229,7 +229,7 @@ def test_a_coverage_that_comes_to_nobody_new_is_passed_and_does_not_come_again()
     assert course.notices == []
 
 
-# After the ladder: the watch ------------------------------------------------------------------------------------------
+# After the ladder: the watch --------------------------------------------------------------------------------------
 
 
 def test_alerts_repeat_as_often_as_policy_says_and_then_once_a_day_for_ever() -> None:
@@ -282,11 +282,13 @@ def test_a_cover_that_opens_next_week_does_not_keep_the_manager_from_being_told_
     assert max(silences(story, 14)) <= WATCH
 
 
-def test_a_cover_that_opens_in_half_a_year_covers_nothing() -> None:
-    # K1d
-    here = region(units={"HC02": {"opening": {}}, "HC03": {"opening": {}, "on_call": {}}})
-    story = told(here, profession="occupational_therapist").until("2026-11-23 12:00")
-    assert max(silences(story, 14)) <= WATCH
+def test_a_cover_that_opens_only_after_the_holidays_covers_nothing_today() -> None:
+    # K1d: open on Fridays, and the next Friday is the 25th of December.
+    here = region(units={"HC02": {"opening": on(("fri",), "08:00-17:00")}, "HC03": {"cooperates_with": []}})
+    story = told(here, at="2026-12-18 17:30", profession="occupational_therapist")
+    covering = [moment.units for moment in story.case.plan.moments if moment.why is OfferWhy.COVERAGE]
+    assert covering == [(EAST,)]
+    assert max(silences(story, 20)) <= LONGEST_SILENCE
 
 
 def test_a_case_at_a_unit_that_opens_once_a_week_is_not_forgotten_for_a_week() -> None:
@@ -308,7 +310,7 @@ def test_a_weekend_and_a_holiday_are_no_such_silence(since: str) -> None:
     assert all(moment.do == "notify" for moment in story.case.plan.moments[:2])
 
 
-# When a notification does not arrive -----------------------------------------------------------------------------------
+# When a notification does not arrive ------------------------------------------------------------------------------
 
 
 def failing(story: Told, notice: Notice) -> Notice:

@@ -1,5 +1,7 @@
 """Which ladder a phase climbs and at which instants (K1d, K1e, K1f, P5, R1): said in wall time of Stockholm."""
 
+# ruff: noqa: FBT001 - the columns of a table are named where they stand
+
 from datetime import timedelta
 from typing import Any
 
@@ -116,7 +118,7 @@ def test_a_clock_that_never_runs_again_lets_things_happen_too_early_rather_than_
     assert made.moments[0].at == MONDAY_9
 
 
-# Who may be offered it ------------------------------------------------------------------------------------------------
+# Who may be offered it --------------------------------------------------------------------------------------------
 
 
 def only(to: str, *, any_profession: bool = False, clock: str = "always", **policy: Any) -> Region:
@@ -178,7 +180,7 @@ def test_each_offer_step_raises_the_level_and_says_why() -> None:
     assert [(moment.raises, moment.why, moment.off) for moment in made] == [(True, OfferWhy.ESCALATION, False)] * 2
 
 
-# The switch of escalation ---------------------------------------------------------------------------------------------
+# The switch of escalation -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_escalation_is_off_only_where_every_condition_of_the_switch_holds(
     off: dict[str, Any],
     subject: dict[str, Any],
     since: str,
-    is_off: bool,  # noqa: FBT001
+    is_off: bool,
 ) -> None:
     # K1e, and the row of clauses.md about the switch
     here = only("every_unit", escalation={"off": [off]})
@@ -227,7 +229,7 @@ def test_the_switch_is_judged_at_the_steps_own_instant() -> None:
     assert not a_plan(here, "2026-11-28 13:00", **whom).moments[0].off
 
 
-# K1d: a profession that the unit does not have ------------------------------------------------------------------------
+# K1d: a profession that the unit does not have --------------------------------------------------------------------
 
 
 def covering(since: str, here: Region | None = None, **subject: Any) -> list[tuple[str, tuple[str, ...]]]:
@@ -280,7 +282,7 @@ def test_an_escalation_step_names_those_that_cover_too_as_it_may_be_the_first_to
     assert offers(made)[1] == ("Mon 09:30", (SOUTH, EAST))
 
 
-# Which ladder ---------------------------------------------------------------------------------------------------------
+# Which ladder -----------------------------------------------------------------------------------------------------
 
 
 def test_an_accepted_case_cannot_be_offered_so_its_manager_is_told_instead() -> None:
@@ -315,7 +317,7 @@ def test_a_case_without_a_ladder_is_an_error_that_names_its_kind_and_phase() -> 
     here = Region(
         1, Policy(ladder=()), bare.units, bare.professions, bare.staff, bare.calendars, bare.zone
     )  # fmt: skip
-    with pytest.raises(NoLadder, match="drop_in_visit.*waiting"):
+    with pytest.raises(NoLadder, match=r"drop_in_visit.*waiting"):
         a_plan(here)
 
 

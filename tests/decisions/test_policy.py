@@ -115,7 +115,8 @@ def test_what_is_left_out_of_a_policy_is_what_the_contract_shows() -> None:
     # P6 K5c K2a
     policy = Policy.model_validate({"ladder": EVERY_PHASE})
     assert policy.closing == Closing.model_validate({
-        "warn_before": "PT30M", "kinds": ["drop_in_visit", "phone_consultation"], "offer_to": ["cooperating", "on_call"],
+        "warn_before": "PT30M", "kinds": ["drop_in_visit", "phone_consultation"],
+        "offer_to": ["cooperating", "on_call"],
     })  # fmt: skip
     assert policy.routing == Routing.model_validate(
         {"physical_doctor_6_11_to_nurse_from": "2026-04-01", "ticket_valid": "P14D"}

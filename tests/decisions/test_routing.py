@@ -1,5 +1,7 @@
 """Which kind a triage outcome becomes (K1-K6): every row of the contract's table, against an oracle written from it."""
 
+# ruff: noqa: FBT001 - the columns of a table are named where they stand
+
 from datetime import date, timedelta
 from itertools import product
 from typing import Any
@@ -29,7 +31,7 @@ def outcome(
     })  # fmt: skip
 
 
-def contract_says(source: str, digital: bool, level: str, priority: int, wants_help: bool) -> str:  # noqa: FBT001
+def contract_says(source: str, digital: bool, level: str, priority: int, wants_help: bool) -> str:
     """The contract's table, a row a line, the first that fits."""
     rows = [
         (priority == 1, "not in routine"),
@@ -46,7 +48,7 @@ def contract_says(source: str, digital: bool, level: str, priority: int, wants_h
 @pytest.fixture
 def every_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every kind existed: the table is the routine's, whatever this version takes."""
-    monkeypatch.setattr(routing, "TABLE", dict.fromkeys(Kind, {}))
+    monkeypatch.setattr(routing, "TABLE", {kind: {} for kind in Kind})
 
 
 @pytest.mark.usefixtures("every_kind")
@@ -159,7 +161,7 @@ def test_a_drop_in_that_is_started_directly_has_to_be_one_of_the_routine(
     origin: Origin,
     priority: int,
     digital: bool,
-    wants_help: bool,  # noqa: FBT001
+    wants_help: bool,
 ) -> None:
     # K1a K1b K1c
     fault = outside_the_routine(

@@ -1,4 +1,6 @@
-"""The actions of a drop-in (contract §2): who may, what happens, and what each refusal says, in the contract's order."""
+"""The actions of a drop-in (contract §2): who may, what happens, and what refusals say, in the contract's order."""
+
+# ruff: noqa: FBT001 - the columns of a table are named where they stand
 
 from typing import Any
 
@@ -55,7 +57,7 @@ def by_south(here: Told) -> Told:
     return escalated(here).may("accept", DOCTOR_SOUTH)
 
 
-# Opening --------------------------------------------------------------------------------------------------------------
+# Opening ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_receiving_unit_is_responsible_from_the_first_event_and_is_told_at_once(story: Told) -> None:
@@ -95,7 +97,7 @@ def test_an_out_of_region_patient_is_taken_like_any_other() -> None:
     assert here.case.status is Status.WAITING
 
 
-# Accepting ------------------------------------------------------------------------------------------------------------
+# Accepting --------------------------------------------------------------------------------------------------------
 
 
 def test_the_responsible_unit_accepts(story: Told) -> None:
@@ -199,7 +201,7 @@ def test_a_unit_that_has_not_been_offered_the_case_may_not_take_it(story: Told, 
 
 
 @pytest.mark.parametrize(("who", "substituted"), [(DOCTOR_NORTH, False), (NURSE_NORTH, True)])
-def test_another_clinical_profession_may_stand_in_and_the_log_says_so(story: Told, who: By, substituted: bool) -> None:  # noqa: FBT001
+def test_another_clinical_profession_may_stand_in_and_the_log_says_so(story: Told, who: By, substituted: bool) -> None:
     # K1d
     story.may("accept", who)
     assert story.log[-1].detail["substituted"] is substituted
@@ -224,7 +226,7 @@ def test_an_accepted_case_has_a_clock_of_its_own(story: Told) -> None:
     assert story.case.accept_by == local("2026-11-23 09:30")
 
 
-# What may not be refused, and what there is nothing of -----------------------------------------------------------------
+# What may not be refused, and what there is nothing of ------------------------------------------------------------
 
 
 def test_a_drop_in_may_not_be_refused(story: Told) -> None:
@@ -268,7 +270,7 @@ def test_what_a_drop_in_does_not_have_yet_is_refused_and_said(story: Told, name:
     assert story.log[-1].event is EventName.REJECTED
 
 
-# Giving back ----------------------------------------------------------------------------------------------------------
+# Giving back ------------------------------------------------------------------------------------------------------
 
 
 def test_giving_back_starts_the_clock_again_in_the_units_own_queue(story: Told) -> None:
@@ -283,6 +285,15 @@ def test_giving_back_starts_the_clock_again_in_the_units_own_queue(story: Told) 
     assert case.was_late
     # Its unit is told at once that it waits again.
     assert story.reasons[-1] == (Reason.NEW_CASE, SOUTH)
+
+
+def test_who_was_offered_it_before_it_was_given_back_is_not_any_more(story: Told) -> None:
+    escalated(story).may("accept", DOCTOR_NORTH).may("release", DOCTOR_NORTH, reason="akut annat")
+    assert story.case.offer_to(EAST) is None
+    refusal = story.act("accept", NURSE_EAST)
+    assert refusal is not None
+    assert refusal.code is Code.NOT_OFFERED
+    assert NORTH in refusal.message
 
 
 def test_what_was_given_back_is_escalated_like_a_new_case(story: Told) -> None:
@@ -305,7 +316,7 @@ def test_what_nobody_has_is_not_given_back(story: Told) -> None:
     assert story.refused("release", DOCTOR_NORTH, reason="x") is Code.NOT_ACCEPTED
 
 
-# Another priority -----------------------------------------------------------------------------------------------------
+# Another priority -------------------------------------------------------------------------------------------------
 
 
 def test_another_priority_starts_a_new_clock_and_takes_nobodys_offer_away(story: Told) -> None:
@@ -374,7 +385,7 @@ def test_a_case_without_a_priority_gets_none(story: Told) -> None:
     assert refusal.code is Code.WRONG_KIND
 
 
-# Notes, closing, cancelling -------------------------------------------------------------------------------------------
+# Notes, closing, cancelling ---------------------------------------------------------------------------------------
 
 
 def test_a_note_is_a_row_in_the_log_and_nothing_else(story: Told) -> None:
@@ -422,7 +433,7 @@ def test_only_the_responsible_unit_closes(story: Told) -> None:
 
 @pytest.mark.parametrize("who", [PATIENT, NURSE_NORTH])
 @pytest.mark.parametrize("accepted", [True, False])
-def test_the_patient_and_the_responsible_unit_may_cancel(story: Told, who: By, accepted: bool) -> None:  # noqa: FBT001
+def test_the_patient_and_the_responsible_unit_may_cancel(story: Told, who: By, accepted: bool) -> None:
     if accepted:
         story.may("accept", DOCTOR_NORTH)
     story.may("cancel", who, reason="mår bättre")
@@ -461,7 +472,7 @@ def test_a_closed_case_takes_no_action(story: Told, name: str) -> None:
     assert story.case == before.model_copy(update={"seq": before.seq + 1})
 
 
-# The order of the checks ----------------------------------------------------------------------------------------------
+# The order of the checks ------------------------------------------------------------------------------------------
 
 GHOST = by("SE2321000198-S999", NORTH, "nurse")
 
@@ -509,7 +520,7 @@ def test_the_first_check_that_fails_is_the_answer(
     assert story.refused(name, who or None, **payload) is code
 
 
-# The table ------------------------------------------------------------------------------------------------------------
+# The table --------------------------------------------------------------------------------------------------------
 
 
 def test_every_status_that_a_drop_in_has_is_in_the_table_and_every_rule_too() -> None:
@@ -537,18 +548,21 @@ def test_what_the_table_does_not_give_a_status_is_always_refused(story: Told, st
         assert refusal.code in {Code.CASE_CLOSED, Code.WRONG_KIND, Code.NOT_ACCEPTED}
 
 
-# What cannot be read --------------------------------------------------------------------------------------------------
+# What cannot be read ----------------------------------------------------------------------------------------------
 
 SECRET = "HEMLIG-19121212-1212"
 GOOD: dict[ActionName, dict[str, Any]] = {
     ActionName.ACCEPT: {"offer": "2.1"},
     ActionName.REFUSE: {"reason": "x", "offer": "2.1"},
     ActionName.HAND_OVER: {
-        "to_unit": SOUTH, "to_profession": "nurse", "to_staff": S_DOCTOR, "ground": "agreed_practice", "reference": "r", "note": "n",
+        "to_unit": SOUTH, "to_profession": "nurse", "to_staff": S_DOCTOR,
+        "ground": "agreed_practice", "reference": "r", "note": "n",
     },
     ActionName.WITHDRAW: {"consultation": "c-1.consultation-1"},
     ActionName.RELEASE: {"reason": "x"},
-    ActionName.CONSULT: {"to_unit": SOUTH, "to_profession": "nurse", "to_staff": S_DOCTOR, "question": "x", "wants_handover": True},
+    ActionName.CONSULT: {
+        "to_unit": SOUTH, "to_profession": "nurse", "to_staff": S_DOCTOR, "question": "x", "wants_handover": True,
+    },
     ActionName.ANSWER: {"advice": "x", "takes_over": True},
     ActionName.REPLY: {"text": "x"},
     ActionName.MESSAGE: {"text": "x"},
@@ -667,7 +681,7 @@ def test_a_refused_action_is_nothing_but_a_row_that_says_who_what_and_why(
     assert decision.notices == ()
 
 
-# Faults of the program, which cannot come from outside -----------------------------------------------------------------
+# Faults of the program, which cannot come from outside ------------------------------------------------------------
 
 
 def test_a_rule_cannot_begin_a_phase_that_was_not_asked_for() -> None:

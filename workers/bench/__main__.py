@@ -43,8 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 async def measure(options: argparse.Namespace) -> tuple[Results, list[str]]:
     """The results, and the notes on how they were come by."""
     with tempfile.TemporaryDirectory(prefix="omhand-bench-") as folder:
-        # Postgres, which does not run as root, has to reach its data.
-        Path(folder).chmod(0o755)
         async with servers(Path(folder)) as on:
             blocks = await play_rounds(
                 on, VARIANTS, rounds=options.rounds, lives=options.lives, alone=options.alone, say=_say
@@ -86,7 +84,7 @@ def _of_run(options: argparse.Namespace, results: Results) -> str:
     alone = options.rounds * options.alone
     others = max(block.others for block in results.blocks)
     return (
-        f"Medians (least–most) of {options.rounds} rounds of {options.lives} lives; {alone} lives alone;"
+        f"Medians (least to most) of {options.rounds} rounds of {options.lives} lives; {alone} lives alone;"
         f" {options.waiting:,} cases waiting. Other programs used at most {others:.2f} processors in a round."
     )
 

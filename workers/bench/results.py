@@ -102,7 +102,7 @@ class Results:
         return next((each.kib for each in self.waiting if (each.variant, each.cached) == (variant, cached)), None)
 
     def goals(self, product: str, usual: str, floor: str, cached: int) -> list[Goal]:
-        """How the product stands. Throughput is compared within each round, as the rounds differ more than the turns."""
+        """How the product stands; throughput is compared within each round, as the machine differs between them."""
         goals = [
             Goal("throughput", usual, AT_LEAST_OF_USUAL, "at least", self._throughput_ratio(product, usual)),
             Goal("throughput", floor, AT_LEAST_OF_FLOOR, "at least", self._throughput_ratio(product, floor)),

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 
+from workers import logs
 from workers.bench.process import told
 from workers.settings import read_settings
 from workers.worker import connect, register_search_attributes, serving
@@ -15,6 +16,7 @@ from workers.worker import connect, register_search_attributes, serving
 async def serve(options: Mapping[str, int]) -> None:
     """Serve cases until standard input ends."""
     settings = read_settings()
+    logs.configure(settings.log_format, settings.log_level)
     client = await connect(settings)
     await register_search_attributes(client)
     async with serving(client, settings, **options):

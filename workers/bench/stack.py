@@ -143,13 +143,18 @@ async def _until_ready(child: Child) -> None:
 
 def _environment(on: Servers, variant: Variant) -> dict[str, str]:
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(("OMHAND_", "TEMPORAL_"))}
-    own = {"TEMPORAL_ADDRESS": on.temporal.address, "OMHAND_DATABASE_URL": on.postgres.dsn}
+    own = {
+        "TEMPORAL_ADDRESS": on.temporal.address,
+        "TEMPORAL_NAMESPACE": on.temporal.namespace,
+        "TEMPORAL_CONFIG_FILE": os.devnull,
+        "OMHAND_DATABASE_URL": on.postgres.dsn,
+    }
     if variant.encrypted:
         (metrics,) = free_ports(0)
         own |= {
             "OMHAND_KEYS_FILE": str(on.keys),
-            "OMHAND_REQUIRE_ENCRYPTION": "true",
             "OMHAND_GATEWAY_URL": on.gateway_url,
+            "OMHAND_LOG_FORMAT": "json",
             "OMHAND_METRICS_ADDRESS": f"127.0.0.1:{metrics}",
             # The limit protects a phone gateway; here it would be what is measured.
             "OMHAND_NOTICES_PER_SECOND": "10000",

@@ -82,7 +82,7 @@ def _memory(results: Results, names: Sequence[str], cached: int, default_cache: 
     for size, words in sizes:
         found = [results.kib(name, size) for name in names]
         if any(kib is not None for kib in found):
-            cells = ("–" if kib is None else f"{kib:.1f}" for kib in found)
+            cells = ("" if kib is None else f"{kib:.1f}" for kib in found)
             rows.append(f"| worker KiB a waiting case, {words} | {' | '.join(cells)} |")
     return rows
 
@@ -100,4 +100,4 @@ def _spread(spread: Spread, digits: int = 1) -> str:
     median = f"{spread.median:.{digits}f}"
     if spread.least == spread.most:
         return median
-    return f"{median} ({spread.least:.{digits}f}–{spread.most:.{digits}f})"
+    return f"{median} ({spread.least:.{digits}f} to {spread.most:.{digits}f})"

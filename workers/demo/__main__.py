@@ -25,7 +25,7 @@ from workers.demo.screen import Screen
 from workers.demo.stack import stack
 
 STATE: Final = Path(".omhand/demo")
-SECONDS_OF_ARRIVALS: Final = 28.0
+SECONDS_OF_ARRIVALS: Final = 25.0
 INTERRUPTED: Final = 130
 
 

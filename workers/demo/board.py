@@ -3,12 +3,13 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import asyncpg
 
-from omhand.contract.names import EventName
-from workers.demo.tally import Row
+from omhand.contract.names import EventName, NoticeStatus
+from workers.demo.tally import Row, fate_of
 
 _CASES: Final = (
     "select case_id, unit_id, opened_at, accepted_at, accepted_by_unit, closed_at, in_time, escalation_level"
@@ -30,6 +31,20 @@ TOLD: Final = (
     EventName.REPRIORITISED, EventName.CANCELLED,
 )  # fmt: skip
 """What is worth a line as it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of one instant."""
+
+    cases: Sequence[Row]
+    notices: Sequence[Row]
+    worklist: Sequence[Row]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no notification is on its way."""
+        return NoticeStatus.PENDING not in map(fate_of, self.notices)
 
 
 class Board:
@@ -59,9 +74,10 @@ class Board:
         """Every notification."""
         return await self._rows(_NOTICES)
 
-    async def worklist(self) -> Sequence[Row]:
-        """Every open case, for each unit that may act on it."""
-        return await self._rows(_WORKLIST)
+    async def snapshot(self) -> Snapshot:
+        """Every case, every notification and the open cases for each unit that may act on them, of one instant."""
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            return Snapshot(await self.cases(), await self.notices(), await self._rows(_WORKLIST))
 
     async def refusals(self) -> Sequence[Row]:
         """How many staff actions were refused, by code."""

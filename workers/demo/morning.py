@@ -17,8 +17,6 @@ from workers.demo.staff import Plot
 from workers.demo.tally import fate_of, state_of
 
 MOST_SECONDS: Final = 80.0
-SECONDS_TO_SETTLE: Final = 15.0
-"""How long notifications that are on their way at the end may take to arrive."""
 SECONDS_BETWEEN_LOOKS: Final = 0.5
 
 
@@ -49,7 +47,6 @@ class Morning:
         except TimeoutError:
             unplayed = len(parts) - self._played
             self.faults.append(f"after {MOST_SECONDS:.0f} s {unplayed} outcomes had not been played to their end")
-        await self._settle()
         await self._show(screen, len(parts))
 
     async def _part(self, part: Part) -> None:
@@ -89,11 +86,3 @@ class Morning:
             busy=self._gateway.busy,
         )
         screen.show(picture, news)
-
-    async def _settle(self) -> None:
-        """Wait until no notification is on its way."""
-        until = time.monotonic() + SECONDS_TO_SETTLE
-        while time.monotonic() < until:
-            if "pending" not in map(fate_of, await self._board.notices()):
-                return
-            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)

@@ -1,23 +1,29 @@
 """The end of the demo: what became of the morning, whether anything was lost, and how to look at it again."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
-from workers.demo.board import Board
+from workers.demo.board import Board, Snapshot
 from workers.demo.gateway import PhoneGateway
 from workers.demo.morning import Morning
 from workers.demo.screen import by_unit_table
 from workers.demo.tally import Row, by_unit, fate_of, state_of, what_is_lost
+
+SECONDS_TO_SETTLE: Final = 15.0
+SECONDS_BETWEEN_LOOKS: Final = 0.5
 
 
 async def report(
     morning: Morning, board: Board, gateway: PhoneGateway, names: Mapping[str, str], console: Console
 ) -> list[str]:
     """Print what Postgres says; every way in which something was lost, a sentence each."""
-    cases, notices, worklist = await board.cases(), await board.notices(), await board.worklist()
+    then = await _settled(board)
+    cases, notices, worklist = then.cases, then.notices, then.worklist
     console.print()
     console.print(by_unit_table(by_unit(names, cases, notices)))
     console.print(f"\nRefused at intake ({len(morning.turned_away)}), each with the reason that its sender got:")
@@ -38,6 +44,16 @@ async def report(
     ]
     _verdict(faults, cases, notices, console)
     return faults
+
+
+async def _settled(board: Board) -> Snapshot:
+    """An instant at which no notification is on its way; or what is so when that has been waited for in vain."""
+    for _ in range(round(SECONDS_TO_SETTLE / SECONDS_BETWEEN_LOOKS)):
+        then = await board.snapshot()
+        if then.is_settled:
+            break
+        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+    return then
 
 
 def _left(cases: Sequence[Row], worklist: Sequence[Row], names: Mapping[str, str], console: Console) -> None:
@@ -79,7 +95,7 @@ and while that runs:
   http://127.0.0.1:8233     Temporal's Web UI: every case, its state and its history
   .venv/bin/omhand --ready {state}/ready.json worklist {unit}
                             what this unit has to do (and `show CASE`, `accept CASE`, ...)
-  {state}/ready.json        names every address, of Postgres too: its views are in the schema omhand
+  {f"{state}/ready.json":<25} names every address, of Postgres too: its views are in the schema omhand
 
 `make dev` alone keeps a region of its own running, in real time."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)

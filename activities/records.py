@@ -22,6 +22,7 @@ from decisions.notices import address, text
 from decisions.region import Region
 from omhand.contract.names import Channel, NoticeStatus, Phase, StartFault
 from omhand.contract.opening import StaffMember
+from omhand.contract.wire import read
 
 WITHDRAWN: Final = "withdrawn: the case has been taken or has ended"
 NOBODY: Final = {Channel.PHONE: "no phone", Channel.EMAIL: "no email"}
@@ -31,7 +32,7 @@ _NOT_IN_SEQUENCE: Final = "OM002"
 
 
 class SequenceConflict(ApplicationError):  # noqa: N818 - reads as what it says
-    """A step does not follow what is stored, or differs from it. Retried: an operator has to see it, and settle it."""
+    """A step does not follow what is stored. Retried: an operator has to see it, and settle it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, type="SequenceConflict")
@@ -49,21 +50,22 @@ class Records:
     async def record(self, step: Step) -> Recorded:
         """Write a step, all of it or none, and find the other open cases of the same patient.
 
-        The same step again writes nothing; an older one that comes late changes nothing that is newer. Notifications
-        are addressed by the directory of this moment. ``takes`` withdraws those that ask for somebody to take the
-        case and have not gone out; the end of a case withdraws every one of its earlier ones.
+        The same step again writes nothing. One that tells otherwise of what has been written writes nothing either,
+        and is given what stands there (``Recorded.ahead``). An older one that comes late changes nothing that is newer.
+        Notifications are addressed by the directory of this moment. ``takes`` withdraws those that ask for somebody to
+        take the case and have not gone out; the end of a case withdraws every one of its earlier ones.
 
         Raises:
-            ApplicationError: ``CaseExists``, not to be retried: the case is another run's. ``RecordFailed``: Postgres
-                refused; its words are kept back, as they may quote the row.
-            SequenceConflict: the step leaves a gap, or tells of an event otherwise than the log does.
+            ApplicationError: ``CaseExists``, not to be retried: the case that is to be opened is another run's.
+                ``RecordFailed``: Postgres refused; its words are kept back, as they may quote the row.
+            SequenceConflict: the step leaves a gap, or the case's rows are another run's.
         """
         rows = await self._rows(step)
         try:
-            linked = await self._pool.fetchval(query("record_step"), rows)
+            recorded = await self._pool.fetchval(query("record_step"), rows)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise _told(error, step) from None
-        return Recorded(linked=tuple(linked))
+        return read(Recorded, recorded)
 
     async def _rows(self, step: Step) -> dict[str, Any]:
         regions = await self._regions_of({notice.unit for notice in step.notices})
@@ -75,6 +77,7 @@ class Records:
             "notices": [_notice_row(notice, step, regions[notice.unit]) for notice in step.notices],
             "access": [_access_row(access, nth) for nth, access in enumerate(step.access, 1)],
             "takes": step.takes,
+            "cause": step.cause,
             "withdrawal": WITHDRAWN,
         }
 
@@ -149,8 +152,11 @@ def _access_row(access: Access, nth: int) -> dict[str, Any]:
 def _told(error: asyncpg.PostgresError | asyncpg.InterfaceError, step: Step) -> ApplicationError:
     """What is said of a refusal. Only our own words are passed on: Postgres's and the driver's quote what was sent."""
     code = getattr(error, "sqlstate", None)
-    if code == _ANOTHER_RUN:
+    if code == _ANOTHER_RUN and step.events and step.events[0].seq == 1:
         return ApplicationError(error.args[0], type=StartFault.CASE_EXISTS, non_retryable=True)
+    if code == _ANOTHER_RUN:
+        # An open case is not ended by what stands in the database, whatever happened to that.
+        return SequenceConflict(error.args[0])
     if code == _NOT_IN_SEQUENCE:
         return SequenceConflict(error.args[0])
     where = f"case {step.case.case_id}, step to {step.case.seq}"

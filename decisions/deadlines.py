@@ -25,8 +25,7 @@ def alert_manager(
     case = course.now
     key = f"{case.case_id}/{course.next_seq}"
     unit = case.responsible_unit
-    course.happens(ManagerAlerted(key=key, unit=unit, reason=reason, because=because, moment=moment))
-    course.tell(key, reason, unit, "manager_by_email" if by_email else "manager")
+    course.happens(ManagerAlerted(key=key, unit=unit, reason=reason, because=because, moment=moment, by_email=by_email))
 
 
 def _notify(course: Course, _moment: Moment) -> None:
@@ -40,7 +39,6 @@ def _notify_unit(course: Course, reason: Reason, *, escalation_off: bool = False
     key = f"{case.case_id}/{course.next_seq}"
     unit = case.responsible_unit
     course.happens(Notified(key=key, unit=unit, reason=reason, moment=case.done, escalation_off=escalation_off))
-    course.tell(key, reason, unit, "unit")
 
 
 def _offer(course: Course, moment: Moment) -> None:
@@ -69,7 +67,6 @@ def _raise_level(course: Course, index: int) -> None:
     case = course.now
     key = f"{case.case_id}/{course.next_seq}"
     course.happens(Escalated(level=case.escalation_level + 1, key=key, moment=index))
-    course.tell(key, Reason.ESCALATED, case.responsible_unit, "unit")
 
 
 def _make_offers(course: Course, why: OfferWhy, units: tuple[str, ...], index: int) -> None:
@@ -80,8 +77,6 @@ def _make_offers(course: Course, why: OfferWhy, units: tuple[str, ...], index: i
         for number, unit in enumerate(units, 1)
     )
     course.happens(Offered(offers=offers, why=why, moment=index))
-    for offer in offers:
-        course.tell(offer.key, Reason.OFFERED, offer.unit, "unit")
 
 
 def _alert(course: Course, _moment: Moment) -> None:

@@ -17,7 +17,7 @@ from decisions.facts import Facts
 from decisions.lifecycle import actions_of
 from omhand.contract.actions import ACTIONS, Action, ActionId, By
 from omhand.contract.events import Noted, Opened, Rejected
-from omhand.contract.names import ActionName, Code, Kind, Reason
+from omhand.contract.names import ActionName, Code, Kind, Phase, Reason
 from omhand.contract.opening import Opening
 from omhand.contract.plan import Plan
 from omhand.contract.wire import Malformed, Wire, read
@@ -47,6 +47,10 @@ RULES: Final[Mapping[ActionName, Rule]] = MappingProxyType({
     ActionName.CLOSE: visits.close,
     ActionName.CANCEL: visits.cancel,
 })  # fmt: skip
+
+
+LONGEST_MESSAGE: Final = 1_000
+"""Of a refusal, in the log: a payload with very many faults is told of in full to whoever sent it."""
 
 
 def open_case(kind: Kind, opening: Opening, plan: Plan, now: datetime) -> Decision:
@@ -123,7 +127,7 @@ def decide(case: Case, action: Action, now: datetime, facts: Facts) -> Decision 
 def rejected(case: Case, action: str, by: By | None, refusal: Refusal, now: datetime) -> Decision:
     """A refused action: nothing but a row in the log, which says who, what and why."""
     course = Course(at=now, by=by, case=case)
-    course.happens(Rejected(action=action, code=refusal.code, message=refusal.message))
+    course.happens(Rejected(action=action, code=refusal.code, message=refusal.message[:LONGEST_MESSAGE]))
     return course.decision()
 
 
@@ -137,7 +141,8 @@ def tick(case: Case, now: datetime) -> Decision:
 def undelivered(case: Case, notice: Notice, error: str, now: datetime) -> Decision:
     """A notification failed for good: the manager is told, by another way where there is one; never nobody."""
     course = Course(at=now, case=case)
-    if not case.is_open:
+    of_no_use = notice.until_taken and case.plan.phase is not Phase.WAITING
+    if of_no_use or not case.is_open:
         return course.decision()
     because = f"{notice.reason} to {notice.unit} could not be delivered: {error}"
     if notice.to == "unit":

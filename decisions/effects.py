@@ -1,5 +1,6 @@
 """What a decision says: what happened, and what is to be done about it. Or that it was refused, and why."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -7,9 +8,11 @@ from typing import Literal
 from decisions.case import Case
 from decisions.lifecycle import evolve, opened
 from omhand.contract.actions import By
-from omhand.contract.events import Detail, Event
+from omhand.contract.events import Detail, Escalated, Event, ManagerAlerted, Notified, Offered
 from omhand.contract.names import Code, Kind, Phase, Reason
 from omhand.contract.wire import CaseId, HsaId, Number, ProfessionName, Time, Wire
+
+Recipient = Literal["unit", "manager", "manager_by_email"]
 
 
 class Notice(Wire):
@@ -21,7 +24,7 @@ class Notice(Wire):
     reason: Reason
     unit: HsaId
     """The unit that it is about."""
-    to: Literal["unit", "manager", "manager_by_email"]
+    to: Recipient
     """Whom at that unit."""
     kind: Kind
     priority: Number | None
@@ -46,6 +49,57 @@ class Decision:
     case: Case
     events: tuple[Event, ...] = ()
     notices: tuple[Notice, ...] = ()
+
+
+def notices_of(case: Case, event: Event) -> tuple[Notice, ...]:
+    """Who is to be told of an event, which has just made the case what it is: the event alone says it."""
+    until_taken = case.plan.phase is Phase.WAITING
+    return tuple(
+        Notice(
+            key=key,
+            case_id=case.case_id,
+            reason=reason,
+            unit=unit,
+            to=to,
+            kind=case.kind,
+            priority=case.priority,
+            profession=case.profession,
+            phase=case.plan.phase,
+            due_at=case.due_at,
+            until_taken=until_taken,
+        )
+        for key, reason, unit, to in _told(case, event.told())
+    )
+
+
+def _told(case: Case, told: Detail) -> Iterator[tuple[str, Reason, str, Recipient]]:
+    match told:
+        case Notified():
+            yield told.key, told.reason, told.unit, "unit"
+        case Escalated():
+            yield told.key, Reason.ESCALATED, case.responsible_unit, "unit"
+        case Offered():
+            for offer in told.offers:
+                yield offer.key, Reason.OFFERED, offer.unit, "unit"
+        case ManagerAlerted():
+            yield told.key, told.reason, told.unit, "manager_by_email" if told.by_email else "manager"
+        case _:
+            return
+
+
+def taken_up(case_id: str, before: Case | None, events: Sequence[Event]) -> Decision:
+    """What these events, which have been recorded, have made of the case (``before`` is None where they open it).
+
+    What has been recorded has happened, though the task that decided it was lost before anybody else knew.
+    """
+    case, rest = before, list(events)
+    if case is None:
+        case = opened(case_id, rest.pop(0))
+    notices: list[Notice] = []
+    for event in rest:
+        case = evolve(case, event)
+        notices += notices_of(case, event)
+    return Decision(case, tuple(events), tuple(notices))
 
 
 @dataclass(slots=True)
@@ -77,27 +131,11 @@ class Course:
         self.case = opened(case_id, event)
 
     def happens(self, told: Detail) -> None:
-        """The next event."""
+        """The next event, and whoever is to be told of it."""
         case = self.now
-        self.case = evolve(case, self._event(told))
-
-    def tell(self, key: str, reason: Reason, unit: str, to: Literal["unit", "manager", "manager_by_email"]) -> None:
-        """Somebody is to be told, of the case as it is now."""
-        case = self.now
-        notice = Notice(
-            key=key,
-            case_id=case.case_id,
-            reason=reason,
-            unit=unit,
-            to=to,
-            kind=case.kind,
-            priority=case.priority,
-            profession=case.profession,
-            phase=case.plan.phase,
-            due_at=case.due_at,
-            until_taken=case.plan.phase is Phase.WAITING,
-        )
-        self.notices.append(notice)
+        event = self._event(told)
+        self.case = evolve(case, event)
+        self.notices.extend(notices_of(self.case, event))
 
     def decision(self) -> Decision:
         """What has been decided."""

@@ -24,7 +24,7 @@ LOOK_UP_ROUTE: Final = "look_up_route"
 CONFIRM_OPENED: Final = "confirm_opened"
 """``OpenedCase -> OpenedCase``, once the case has been recorded; retried until then."""
 RECORD: Final = "record"
-"""``Step -> Recorded``: one transaction, idempotent on (case, seq)."""
+"""``Step -> Recorded``: one transaction, idempotent on (case, seq). The first to write a seq has written it."""
 SEND_NOTICE: Final = "send_notice"
 """``Sending -> Delivery``: on its own task queue."""
 
@@ -79,13 +79,25 @@ class Step(Wire):
     notices: tuple[Notice, ...]
     takes: Flag
     """Somebody has taken the case, or it has ended: what asks for that and has not gone out is withdrawn."""
+    cause: str | None = None
+    """What made it happen, by a name that stays the same if the task is lost and done again; null for the clock."""
     access: tuple[Access, ...] = ()
     patient: PatientId | None = None
     """Only with the first step."""
 
 
+class Earlier(Wire):
+    """An event that stands in the log where a step wants to write another one."""
+
+    event: Event
+    cause: str | None
+
+
 class Recorded(Wire):
-    """What was found when the step was written."""
+    """What was found when the step was to be written."""
+
+    ahead: tuple[Earlier, ...] = ()
+    """The log went on otherwise: a task wrote this and was lost. It has happened, and the step is not written."""
 
     linked: tuple[CaseId, ...] = ()
     """Other open cases of the same patient, in the order of their ids."""

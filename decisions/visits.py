@@ -10,7 +10,7 @@ from decisions.case import Case
 from decisions.effects import Course, Refusal
 from decisions.facts import Facts
 from decisions.lifecycle import TABLE
-from omhand.contract.actions import Accept, Action, Cancel, Close, Note, Release, Reprioritise, ThePatient
+from omhand.contract.actions import Accept, Action, Cancel, Close, Note, Refuse, Release, Reprioritise, ThePatient
 from omhand.contract.events import Accepted, Cancelled, Closed, Noted, Notified, Released, Reprioritised
 from omhand.contract.names import VISITS, Code, Reason, Status
 from omhand.contract.opening import StaffMember
@@ -52,11 +52,16 @@ def accept(course: Course, action: Action, facts: Facts) -> Refusal | None:
     return None
 
 
-def refuse(course: Course, _action: Action, _facts: Facts) -> Refusal:
+def refuse(course: Course, action: Action, _facts: Facts) -> Refusal:
     """A drop-in cannot be refused; it can be handed over (clauses, "who may refuse what")."""
-    return Refusal(
-        code=Code.MAY_NOT_BE_REFUSED,
-        message=f"This case may not be refused. {who_has(course.now)}; leave it to others, or hand it over.",
+    asked, case = cast("Refuse", action), course.now
+    return (
+        _offer_gone(case, asked)
+        or _never_asked(case, asked.by.unit)
+        or Refusal(
+            code=Code.MAY_NOT_BE_REFUSED,
+            message=f"This case may not be refused. {who_has(case)}; leave it to others, or hand it over.",
+        )
     )
 
 
@@ -103,7 +108,6 @@ def _tell_the_offered(course: Course) -> None:
     for offer in course.now.offers:
         key = f"{course.now.case_id}/{course.next_seq}"
         course.happens(Notified(key=key, unit=offer.unit, reason=Reason.OFFERED))
-        course.tell(key, Reason.OFFERED, offer.unit, "unit")
 
 
 def note(course: Course, action: Action, _facts: Facts) -> None:
@@ -137,7 +141,7 @@ def cancel(course: Course, action: Action, _facts: Facts) -> Refusal | None:
     return None
 
 
-def _offer_gone(case: Case, asked: Accept) -> Refusal | None:
+def _offer_gone(case: Case, asked: Accept | Refuse) -> Refusal | None:
     own = case.offer_to(asked.by.unit)
     if asked.offer is None or (own is not None and own.offer == asked.offer):
         return None

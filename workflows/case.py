@@ -18,14 +18,15 @@ from temporalio.exceptions import ApplicationError
 
 from decisions import decide as rules
 from decisions.case import WATCH, Case, view
-from decisions.effects import Decision, Notice, Refusal
+from decisions.effects import Decision, Notice, Refusal, taken_up
 from decisions.errands import LOOK_UP, LOOK_UP_OPENING, RECORD, Access, OpeningQuestion, Recorded, Step
 from decisions.facts import Facts, OpeningFacts, question
-from decisions.file import CaseFile
+from decisions.file import LOG_FULL, CaseFile
 from decisions.routing import outside_the_routine
+from omhand.contract.actions import By, Note
 from omhand.contract.names import Code, EventName, Kind, StartFault, case_workflow_id
 from omhand.contract.opening import Opening, read_opening
-from omhand.contract.wire import Malformed, Wire, read
+from omhand.contract.wire import Malformed, Number, Wire, read
 from workflows.errands import OutOfPatience, run_errand
 from workflows.failures import start_failure
 from workflows.inbox import Inbox, Incoming
@@ -54,6 +55,7 @@ class Carried(Wire):
     file: CaseFile
     linked: tuple[str, ...]
     on_their_way: tuple[Notice, ...]
+    signals: Number
 
 
 class CaseShell:
@@ -78,15 +80,15 @@ class CaseShell:
                 if life.done():
                     raise
                 # Cancelling the workflow would lose the case without anybody being told: it is refused and logged.
-                self._inbox.put(STOPPED_FROM_OUTSIDE)
+                self._inbox.signalled(STOPPED_FROM_OUTSIDE)
 
     def signalled(self, name: str, args: Sequence[RawValue]) -> None:
         """A signal has come, of whatever name."""
-        self._inbox.put(name, args)
+        self._inbox.signalled(name, args)
 
     async def updated(self, name: str, args: Sequence[RawValue]) -> dict[str, Any]:
         """An update has come: its answer is the new view, or its refusal."""
-        return await self._inbox.answered(self._inbox.put(name, args))
+        return await self._inbox.updated(name, args)
 
     def view(self) -> dict[str, Any]:
         """The case as it is now (contract §3).
@@ -151,11 +153,11 @@ class CaseShell:
             raise start_failure(facts.refused.fault, facts.refused.message)
         decision = rules.open_case(self.kind, opening, facts.first_phase(), now)
         self._file = CaseFile.begin(decision)
-        await self._carry_out(decision, opening=opening)
+        await self._carry_out(None, self._step(decision, opening=opening))
         await self._tell_linked()
 
     def _carry_on(self, carried: Carried) -> None:
-        self._file, self._linked = carried.file, carried.linked
+        self._file, self._linked, self._inbox.signals = carried.file, carried.linked, carried.signals
         for notice in carried.on_their_way:
             self._post.send(notice)
 
@@ -186,63 +188,92 @@ class CaseShell:
 
     def _continue_as_new_if_long(self) -> None:
         if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
-            carried = Carried(file=self._open_file, linked=self._linked, on_their_way=self._post.on_their_way())
+            carried = Carried(
+                file=self._open_file,
+                linked=self._linked,
+                on_their_way=self._post.on_their_way(),
+                signals=self._inbox.signals,
+            )
             workflow.continue_as_new({"carried": carried.to_json()})
 
     # What comes ---------------------------------------------------------------------------------------------------
 
     async def _take(self, incoming: Incoming) -> None:
-        if incoming.undelivered:
-            await self._happen(rules.undelivered(self._case, *incoming.undelivered, incoming.at))
-        elif incoming.name == LINKS_CHANGED:
-            await self._look_again()
-        else:
-            try:
-                await self._act(incoming)
-            except OutOfPatience:
-                # What has become due meanwhile does not wait for somebody's action.
-                self._inbox.put_back(incoming)
-                return
-        incoming.done = True
+        try:
+            incoming.done = await self._deal_with(incoming)
+        except OutOfPatience:
+            # What has become due meanwhile does not wait for somebody's action.
+            self._inbox.put_back(incoming)
+            return
+        if not incoming.done:
+            self._inbox.put_first(incoming)
 
-    async def _act(self, incoming: Incoming) -> None:
+    async def _deal_with(self, incoming: Incoming) -> bool:
+        """Whether it is done with; else the log went on otherwise, and it has to be looked at again."""
+        if incoming.undelivered:
+            if incoming.cause in self._open_file.answers:
+                return True
+            decision = rules.undelivered(self._case, *incoming.undelivered, incoming.at)
+            return await self._happen(decision, incoming.cause)
+        if incoming.name == LINKS_CHANGED:
+            await self._look_again()
+            return True
+        return await self._act(incoming)
+
+    async def _act(self, incoming: Incoming) -> bool:
         payload: Mapping[str, object] = {}
+        fault: Refusal | None = None
         try:
             payload = one_object(incoming.args)
-            result = await self._decide(incoming, payload)
-        except Malformed as fault:
-            result = Refusal(code=Code.INVALID_ACTION, message=str(fault))
-        if result is None:
-            return
-        name = incoming.name if READABLE_NAME.fullmatch(incoming.name) else "unreadable"
+        except Malformed as malformed:
+            fault = Refusal(code=Code.INVALID_ACTION, message=str(malformed))
+        action_id = rules.action_id_of(payload)
+        cause = f"action:{action_id}" if action_id else incoming.cause
+        if self._answer_as_before(incoming, cause):
+            return True
+        result = fault or await self._decide(incoming, payload)
         by = rules.actor_of(payload)
-        if isinstance(result, Refusal):
-            incoming.refusal = result
-            result = rules.rejected(self._case, name, by, result, incoming.at)
-        self._file = self._open_file.after(result).answered(rules.action_id_of(payload), incoming.refusal)
-        await self._carry_out(result, access=Access(at=incoming.at, by=by, action=name))
+        decision = self._refuse(incoming, by, result) if isinstance(result, Refusal) else result
+        before = self._open_file
+        self._file = before.after(decision).answered(cause if action_id else None, incoming.refusal)
+        access = Access(at=incoming.at, by=by, action=_shown_name(incoming))
+        if not await self._carry_out(before, self._step(decision, cause, access)):
+            incoming.refusal = None
+            return False
         incoming.answer = self.view()
-        if not self._case.is_open and result.events:
+        if not self._case.is_open and decision.events:
             await self._tell_linked()
+        return True
 
-    async def _decide(self, incoming: Incoming, payload: Mapping[str, object]) -> Decision | Refusal | None:
-        """What comes of it; None where it was answered before, and is answered the same again."""
-        earlier = self._open_file.answers.get(rules.action_id_of(payload) or "")
-        if earlier:
-            incoming.refusal = earlier.refusal
-            then = self._open_file.as_of(earlier.seq)
-            incoming.answer = self._shown(then, then.log[-1].at)
-            return None
+    def _answer_as_before(self, incoming: Incoming, cause: str) -> bool:
+        earlier = self._open_file.answers.get(cause)
+        if earlier is None:
+            return False
+        then = self._open_file.as_of(earlier.seq)
+        incoming.refusal = earlier.refusal
+        incoming.answer = self._shown(then, then.log[-1].at)
+        return True
+
+    async def _decide(self, incoming: Incoming, payload: Mapping[str, object]) -> Decision | Refusal:
         action = rules.read_action(incoming.name, payload)
         if isinstance(action, Refusal):
             return action
         hindrance = rules.hindrance(self._case, action)
         if hindrance:
             return hindrance
+        if isinstance(action, Note) and self._open_file.is_full:
+            return LOG_FULL
         asked = question(self._case, action, incoming.at)
         summary = f"look up who may {action.name}"
         facts = await run_errand(LOOK_UP, asked, Facts, summary, patience=self._until_next())
         return rules.decide(self._case, action, incoming.at, facts)
+
+    def _refuse(self, incoming: Incoming, by: By | None, refusal: Refusal) -> Decision:
+        incoming.refusal = refusal
+        if self._open_file.is_full:
+            # The access log still says that somebody tried.
+            return Decision(self._case)
+        return rules.rejected(self._case, _shown_name(incoming), by, refusal, incoming.at)
 
     def _until_next(self) -> timedelta:
         now = workflow.now()
@@ -251,40 +282,56 @@ class CaseShell:
 
     # What is done about it ----------------------------------------------------------------------------------------
 
-    async def _happen(self, decision: Decision) -> None:
-        self._file = self._open_file.after(decision)
-        await self._carry_out(decision)
+    async def _happen(self, decision: Decision, cause: str | None = None) -> bool:
+        before = self._open_file
+        self._file = before.after(decision)
+        return await self._carry_out(before, self._step(decision, cause))
 
-    async def _carry_out(
-        self, decision: Decision, access: Access | None = None, opening: Opening | None = None
-    ) -> None:
-        """Write everything down in one transaction; only then is anybody told."""
-        takes = any(event.event in TAKING for event in decision.events)
-        step = Step(
+    async def _carry_out(self, before: CaseFile | None, step: Step) -> bool:
+        """Write everything down in one transaction; only then is anybody told.
+
+        False where a task that was lost had written something else: that has happened, and the step has not.
+        """
+        recorded = await self._write(step, "record " + ", ".join(event.event for event in step.events))
+        decision = Decision(step.case, step.events, step.notices)
+        if recorded.ahead:
+            decision = taken_up(step.case.case_id, before.case if before else None, [e.event for e in recorded.ahead])
+            file = before or CaseFile(case=decision.case, log=())
+            self._file = file.found(decision, [earlier.cause for earlier in recorded.ahead])
+        if _takes(decision):
+            self._post.withdraw(everything=not decision.case.is_open)
+        for notice in decision.notices if decision.case.is_open else ():
+            self._post.send(notice)
+        self._show()
+        return not recorded.ahead
+
+    def _step(
+        self,
+        decision: Decision,
+        cause: str | None = None,
+        access: Access | None = None,
+        opening: Opening | None = None,
+    ) -> Step:
+        return Step(
             run_id=self._first_run,
             case=decision.case,
             events=decision.events,
             notices=decision.notices,
-            takes=takes,
+            takes=_takes(decision),
+            cause=cause,
             access=(access,) if access else (),
             patient=opening.patient.id if opening and opening.patient else None,
         )
-        await self._write(step, "record " + ", ".join(event.event for event in decision.events))
-        if takes:
-            self._post.withdraw(everything=not decision.case.is_open)
-        for notice in decision.notices:
-            self._post.send(notice)
-        self._show()
 
     async def _look_again(self) -> None:
         """Another case of the same patient was opened or closed: which ones are open now?"""
-        step = Step(run_id=self._first_run, case=self._case, events=(), notices=(), takes=False)
-        await self._write(step, "look for other open cases of the same patient")
+        await self._write(self._step(Decision(self._case)), "look for other open cases of the same patient")
         self._show()
 
-    async def _write(self, step: Step, summary: str) -> None:
+    async def _write(self, step: Step, summary: str) -> Recorded:
         recorded = await run_errand(RECORD, step, Recorded, summary)
         self._linked = recorded.linked
+        return recorded
 
     async def _tell_linked(self) -> None:
         """The patient's other open cases look again, so that their views say so too."""
@@ -323,3 +370,13 @@ class CaseShell:
 
     def _shown(self, file: CaseFile, at: datetime) -> dict[str, Any]:
         return view(file.case, file.log, at, self._linked).to_json()
+
+
+def _takes(decision: Decision) -> bool:
+    """Whether somebody has taken the case, or it has ended."""
+    return any(event.event in TAKING for event in decision.events)
+
+
+def _shown_name(incoming: Incoming) -> str:
+    """An action's name as it may stand in a log: what is no name could be a text about somebody."""
+    return incoming.name if READABLE_NAME.fullmatch(incoming.name) else "unreadable"

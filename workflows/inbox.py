@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RawValue
@@ -12,12 +12,19 @@ from temporalio.exceptions import ApplicationError
 
 from decisions.effects import Notice, Refusal
 
+UNDELIVERED: Final = "undelivered"
+
 
 @dataclass(slots=True)
 class Incoming:
-    """An action as it was given, or news of a notification. ``at`` is when the case first saw it."""
+    """An action as it was given, or news of a notification. ``at`` is when the case first saw it.
+
+    ``cause`` names it in the same way however often its task is lost and done again: a signal by its number, which the
+    history keeps; an update by its id, which the caller has.
+    """
 
     at: datetime
+    cause: str
     name: str
     args: Sequence[RawValue] = ()
     undelivered: tuple[Notice, str] | None = None
@@ -33,15 +40,32 @@ class Inbox:
         self._waiting: deque[Incoming] = deque()
         self._closed: ApplicationError | None = None
         self._last_answer: int | None = None
+        self.signals = 0
+        """How many have come, in this run and those before it."""
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def put(self, name: str, args: Sequence[RawValue] = (), undelivered: tuple[Notice, str] | None = None) -> Incoming:
-        """Something has come."""
-        incoming = Incoming(workflow.now(), name, args, undelivered)
+    def signalled(self, name: str, args: Sequence[RawValue] = ()) -> None:
+        """A signal has come."""
+        self.signals += 1
+        self._waiting.append(Incoming(workflow.now(), f"signal:{self.signals}", name, args))
+
+    def undelivered(self, notice: Notice, error: str) -> None:
+        """A notification has failed for good."""
+        cause = f"undelivered:{notice.key}"
+        self._waiting.append(Incoming(workflow.now(), cause, UNDELIVERED, undelivered=(notice, error)))
+
+    async def updated(self, name: str, args: Sequence[RawValue]) -> dict[str, Any]:
+        """An update has come: its answer, once the loop has dealt with it.
+
+        Raises:
+            ApplicationError: a refusal, with its code as type; or the case could not be opened.
+        """
+        info = workflow.current_update_info()
+        incoming = Incoming(workflow.now(), f"update:{info.id if info else ''}", name, args)
         self._waiting.append(incoming)
-        return incoming
+        return await self._answered(incoming)
 
     def first(self) -> Incoming | None:
         """What came first and has not been taken."""
@@ -51,8 +75,12 @@ class Inbox:
         """The first, which is then out of the queue."""
         return self._waiting.popleft()
 
+    def put_first(self, incoming: Incoming) -> None:
+        """It is the next to be taken again."""
+        self._waiting.appendleft(incoming)
+
     def put_back(self, incoming: Incoming) -> None:
-        """It could not be dealt with yet: it is the next to be taken, and counts as having come now, as all after it."""
+        """It could not be dealt with yet: it is taken next, and counts as having come now, as do all after it."""
         self._waiting.appendleft(incoming)
         for waiting in self._waiting:
             waiting.at = workflow.now()
@@ -65,12 +93,7 @@ class Inbox:
         """Whether an update is answered by the very task that is running now."""
         return self._last_answer == workflow.info().get_current_history_length()
 
-    async def answered(self, incoming: Incoming) -> dict[str, Any]:
-        """The answer, once the loop has dealt with it.
-
-        Raises:
-            ApplicationError: a refusal, with its code as type; or the case could not be opened.
-        """
+    async def _answered(self, incoming: Incoming) -> dict[str, Any]:
         await workflow.wait_condition(lambda: incoming.done or self._closed is not None)
         self._last_answer = workflow.info().get_current_history_length()
         if not incoming.done and self._closed is not None:

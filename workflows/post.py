@@ -10,8 +10,6 @@ from decisions.errands import Delivery
 from workflows.errands import start_sending
 from workflows.inbox import Inbox
 
-UNDELIVERED = "undelivered"
-
 
 class Post:
     """What a case is sending at the moment. What fails for good comes back through the inbox."""
@@ -45,9 +43,9 @@ class Post:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 return
-            self._inbox.put(UNDELIVERED, undelivered=(notice, "the notification could not be tried"))
+            self._inbox.undelivered(notice, "the notification could not be tried")
             return
         finally:
             del self._sending[notice.key]
         if not delivery.delivered and not delivery.withdrawn:
-            self._inbox.put(UNDELIVERED, undelivered=(notice, delivery.error or "no reason given"))
+            self._inbox.undelivered(notice, delivery.error or "no reason given")

@@ -9,7 +9,7 @@ import importlib
 import os
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import asyncpg
 import typer
@@ -87,7 +87,7 @@ def migrate(ctx: typer.Context, *, as_json: AsJson = False) -> None:
         program.migrate(_database(ctx))
     except program.SchemaTooNewError as fault:
         refuse("SchemaTooNew", str(fault), as_json=as_json)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
         _away(fault, as_json=as_json)
     say_json({"migrated": True}) if as_json else typer.echo("the schema is of this version")
 
@@ -112,7 +112,7 @@ def load(
         version = asyncio.run(program.load(_database(ctx), directory, policy))
     except program.LoadError as fault:
         refuse("InvalidFiles", str(fault), as_json=as_json)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
         _away(fault, as_json=as_json)
     say_json({"version": version}) if as_json else typer.echo(f"version {version} is in force for new cases")
 
@@ -168,7 +168,9 @@ def _database(ctx: typer.Context) -> str:
     return url
 
 
-def _away(fault: Exception, *, as_json: bool) -> None:
+def _away(fault: Exception, *, as_json: bool) -> NoReturn:
+    if isinstance(fault, ValueError):
+        bad_usage(f"{DATABASE_URL}: is not the URL of a Postgres database")
     if isinstance(fault, asyncpg.UndefinedTableError):
         refuse("ServerAway", "the database has no schema of Omhand: run `omhand migrate`", as_json=as_json)
     refuse("ServerAway", f"Postgres does not answer, or does not let us in ({type(fault).__name__})", as_json=as_json)

@@ -58,11 +58,13 @@ RPC_TIMEOUT: Final = timedelta(seconds=10)
 """Of one call to the Temporal server."""
 ANSWER_SECONDS: Final = 30.0
 """How long an action or an opening waits for a worker, which may be waiting for Postgres."""
+ANSWER_TIMEOUT: Final = timedelta(seconds=ANSWER_SECONDS)
 QUERY_SECONDS: Final = 10.0
 FIRST_LOOK: Final = 0.05
 SLOWEST_LOOK: Final = 1.0
 """Seconds between two looks at whether a case is open."""
 
+MAY_STILL: Final = "; what was sent may still be done"
 TOO_LONG: Final = "the server does not take it: most likely it is too long"
 
 Handle = WorkflowHandle[Any, Any]
@@ -92,7 +94,7 @@ class CaseClient:
         ``temporal`` client that is given is used as it is; its data converter has to be `omhand.codec.data_converter`.
 
         Raises:
-            NotConfigured: the profile cannot be read, or the database's URL is none.
+            NotConfigured: the profile cannot be read, or the address is none.
             KeyRingError: the key ring cannot be used.
         """
         lists = await Lists.of(database_url or os.environ.get(DATABASE_URL, "").strip())
@@ -150,7 +152,7 @@ class CaseClient:
         give_up, pause = clock() + ANSWER_SECONDS, FIRST_LOOK
         while True:
             try:
-                return await self.view(case_id)
+                return await self._view(case_id, MAY_STILL)
             except NotOpened:
                 if clock() > give_up:
                     raise
@@ -223,7 +225,7 @@ class CaseClient:
         except NoSuchCase:
             end = await self._end_of(case_id)
         except NoAnswer as error:
-            raise await self._who_is_away(case_id, error) from error
+            raise await self._who_is_away(case_id, error, MAY_STILL) from error
         raise Refused(Code.CASE_CLOSED, f"The case is closed ({end.outcome}).")
 
     async def view(self, case_id: str) -> View:
@@ -235,6 +237,9 @@ class CaseClient:
             NoSuchCase, NotOpened, UnreadableAnswer: see there.
             Malformed: the case id is none.
         """
+        return await self._view(case_id)
+
+    async def _view(self, case_id: str, consequence: str = "") -> View:
         handle = self._handle(case_id)
         # Of a closed case the result tells, and that needs no worker.
         asked = handle.query(VIEW_QUERY, reject_condition=QueryRejectCondition.NOT_OPEN, rpc_timeout=RPC_TIMEOUT)
@@ -246,7 +251,7 @@ class CaseClient:
         except WorkflowQueryFailedError:
             raise NotOpened(case_id) from None
         except NoAnswer as error:
-            raise await self._who_is_away(case_id, error) from error
+            raise await self._who_is_away(case_id, error, consequence) from error
 
     async def _end_of(self, case_id: str) -> View:
         """Show how a case that has ended stood at its end."""
@@ -263,7 +268,7 @@ class CaseClient:
     def _handle(self, case_id: str) -> Handle:
         return self.temporal.get_workflow_handle(case_workflow_id(_checked(CaseId, case_id, "case_id")))
 
-    async def _who_is_away(self, case_id: str, silence: NoAnswer) -> CaseError:
+    async def _who_is_away(self, case_id: str, silence: NoAnswer, consequence: str) -> CaseError:
         """Tell a server that is away from one that has no workers."""
         try:
             async with speaking(case_id):
@@ -271,8 +276,8 @@ class CaseClient:
         except CaseError as fault:
             return fault
         return ServerAway(
-            f"Temporal has the case {case_id}, but no worker answered {silence.within}:"
-            " is one running, with Postgres at hand?"
+            f"Temporal has the case {case_id}, but no worker answered {silence.within} (is one running, with Postgres"
+            f" at hand?){consequence}"
         )
 
     # Lists and logs -----------------------------------------------------------------------------------------------
@@ -282,7 +287,7 @@ class CaseClient:
 
         Raises:
             ServerAway: Postgres does not answer within 10 s.
-            NotConfigured: no database is named.
+            NotConfigured: no database is named, or its URL is none.
             Malformed: the unit's id is none.
         """
         return await self._lists.worklist(_checked(HsaId, unit, "unit"))
@@ -360,7 +365,7 @@ async def _update(handle: Handle, name: str, payload: Mapping[str, object]) -> o
     except ValidationError:
         action_id = None  # there is none, or the case says what is wrong with it
     try:
-        return await handle.execute_update(name, payload, id=action_id, rpc_timeout=RPC_TIMEOUT)
+        return await handle.execute_update(name, payload, id=action_id, rpc_timeout=ANSWER_TIMEOUT)
     except WorkflowUpdateFailedError as error:
         _raise_as(Refused, error.cause)
     except RPCError as error:
@@ -371,7 +376,7 @@ async def _update(handle: Handle, name: str, payload: Mapping[str, object]) -> o
 
 async def _result(handle: Handle) -> object:
     try:
-        return await handle.result(rpc_timeout=RPC_TIMEOUT)
+        return await handle.result(rpc_timeout=ANSWER_TIMEOUT)
     except WorkflowFailureError as error:
         _raise_as(StartRefused, error.cause)
 

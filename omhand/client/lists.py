@@ -77,18 +77,8 @@ class Lists:
 
     @classmethod
     async def of(cls, url: str | None) -> Self:
-        """The lists of this database; without one, every list raises NotConfigured.
-
-        Raises:
-            NotConfigured: the URL is none of a Postgres database.
-        """
-        if not url:
-            return cls(None)
-        try:
-            return cls(await asyncpg.create_pool(url, min_size=0, max_size=CONNECTIONS))
-        except (asyncpg.InterfaceError, ValueError):
-            msg = f"{DATABASE_URL}: is not the URL of a Postgres database"
-            raise NotConfigured(msg) from None  # the cause quotes it, password and all
+        """The lists of this database; without one, every list raises NotConfigured."""
+        return cls(await asyncpg.create_pool(url, min_size=0, max_size=CONNECTIONS) if url else None)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -115,6 +105,9 @@ class Lists:
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
                 return [dict(row) for row in await self._pool.fetch(query, *args)]
+        except ValueError:
+            msg = f"{DATABASE_URL}: is not the URL of a Postgres database"
+            raise NotConfigured(msg) from None  # the cause quotes it, password and all
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
             msg = "Postgres has not the schema that this client reads: run `omhand migrate`"
             raise ServerAway(msg) from error

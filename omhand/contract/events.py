@@ -78,6 +78,8 @@ class ManagerAlerted(Detail):
     reason: Reason
     because: str
     moment: Number | None = None
+    by_email: Flag = False
+    """Another way, as the first one failed."""
 
 
 class Accepted(Detail):

@@ -1,4 +1,4 @@
-"""What comes from outside is read, or refused by key and rule; a refusal never quotes what came (contract, preamble)."""
+"""What comes from outside is read, or refused by key and rule; a refusal never quotes what came (contract)."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omhand.contract.actions import ACTIONS
@@ -217,6 +217,7 @@ NOTES: st.SearchStrategy[object] = st.sampled_from(
 )
 
 
+@settings(max_examples=1_000)
 @given(where=st.sampled_from(ALL_PLACES), note=NOTES)
 def test_a_fault_never_quotes_the_value(where: tuple[str, Place], note: object) -> None:
     name, place = where
@@ -230,6 +231,7 @@ def test_a_fault_never_quotes_the_value(where: tuple[str, Place], note: object) 
         assert str(CANARY_NUMBER)[:8] not in told
 
 
+@settings(max_examples=300)
 @given(where=st.sampled_from(OBJECTS), note=NOTES)
 def test_a_key_that_there_is_not_is_refused_by_name_and_without_its_value(
     where: tuple[str, Place], note: object
@@ -463,7 +465,10 @@ def test_two_megabytes_are_read_before_they_are_refused() -> None:
     assert fault_of(EXAMPLES["opening"], parse_object(data)).startswith("reason: ")
 
 
-@given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)))
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=20), st.lists, max_leaves=5)
+
+
+@given(st.dictionaries(st.text(max_size=20), JSON, max_size=5))
 def test_json_is_read_as_it_was_written(value: dict[str, Any]) -> None:
     assert parse_object(json.dumps(value).encode()) == value
 

@@ -358,6 +358,23 @@ def test_what_cannot_be_delivered_about_a_closed_case_is_told_to_nobody(story: T
     assert (decision.events, decision.notices) == ((), ())
 
 
+def test_what_asked_for_somebody_and_came_to_nobody_is_of_no_matter_once_somebody_has_it(story: Told) -> None:
+    asked = story.notices[0]
+    story.may("accept", DOCTOR_NORTH)
+    decision = undelivered(story.case, asked, "gateway answered 404", story.now)
+    assert (decision.events, decision.notices) == ((), ())
+    # It waits again: then somebody has to know that the phone is dead.
+    story.may("release", DOCTOR_NORTH, reason="x")
+    assert undelivered(story.case, asked, "gateway answered 404", story.now).notices
+
+
+def test_an_accepted_case_whose_reminder_does_not_arrive_is_told_to_the_manager(story: Told) -> None:
+    # R1
+    story.may("accept", DOCTOR_NORTH).until("2026-11-23 10:30")
+    assert story.notices[-1].reason is Reason.NEW_CASE
+    assert failing(story, story.notices[-1]).to == "manager"
+
+
 def test_it_is_offered_to_the_jour_in_the_evening_and_to_the_clinic_in_its_on_call_time() -> None:
     # P5 K5e
     evening = told(region(WAITING | {"clock": "always"}), at="2026-11-23 19:00").after(minutes=50)

@@ -1,8 +1,10 @@
 """The case's file: what happened, and what was answered, by `action_id` (contract §2)."""
 
+import pytest
 from small_region import DOCTOR_NORTH, NORTH, NURSE_NORTH, NURSE_SOUTH, Told
 
-from decisions.file import CaseFile
+from decisions.effects import taken_up
+from decisions.file import FULL, LOG_FULL, CaseFile
 from decisions.lifecycle import replay
 from omhand.contract.names import Code, Status
 
@@ -65,6 +67,77 @@ def test_the_log_gives_the_case_back(story: Told) -> None:
     story.may("release", NURSE_SOUTH, reason="x").may("reprioritise", NURSE_SOUTH, priority=2, reason="x")
     assert replay("c-1", story.log) == story.case
     assert story.case.received_by == NORTH
+
+
+# How long it may become -------------------------------------------------------------------------------------------
+
+
+def bytes_of(file: CaseFile) -> int:
+    """What the log takes in a payload."""
+    return sum(len(event.model_dump_json().encode()) for event in file.log)
+
+
+@pytest.mark.parametrize("letter", ["a", "ä", "\N{SPARKLING HEART}", '"', "\n"])
+def test_its_size_is_told_in_the_bytes_that_it_takes(story: Told, letter: str) -> None:
+    assert story.file.size == bytes_of(story.file)
+    story.may("note", NURSE_NORTH, text=letter * 10_000)
+    assert story.file.size == bytes_of(story.file)
+
+
+def test_a_log_of_a_megabyte_is_full_and_one_of_less_is_not(story: Told) -> None:
+    assert not story.file.is_full
+    for _ in range(110):
+        story.may("note", NURSE_NORTH, text="a" * 10_000)
+    assert story.file.is_full
+    assert bytes_of(story.file) >= FULL
+    assert LOG_FULL.code is Code.INVALID_ACTION
+
+
+# What was recorded by a task that was lost ----------------------------------------------------------------------------
+
+
+def test_events_found_in_the_log_make_the_same_case_and_tell_the_same_people(story: Told) -> None:
+    story.until("2026-11-23 10:40").act("accept", NURSE_SOUTH)
+    story.may("release", NURSE_SOUTH, reason="x").may("reprioritise", NURSE_SOUTH, priority=2, reason="x")
+    for known in range(len(story.log)):
+        before = replay("c-1", story.log[:known]) if known else None
+        again = taken_up("c-1", before, story.log[known:])
+        assert again.case == story.case
+        assert again.events == story.log[known:]
+        assert again.notices == tuple(notice for notice in story.notices if int(key_seq(notice.key)) > known)
+
+
+def key_seq(key: str) -> str:
+    return key.split("/")[1].split(".", maxsplit=1)[0]
+
+
+def test_what_was_found_is_answered_to_whoever_asks_again(story: Told) -> None:
+    before = story.file
+    story.until("2026-11-23 09:15").may("accept", DOCTOR_NORTH).may("release", DOCTOR_NORTH, reason="x")
+    story.act("close", DOCTOR_NORTH, outcome="treated", held_as="video")
+    events = story.log[before.case.seq :]
+    reminded, accepted, released, announced, rejected = events
+    causes = [None, "a-1", "a-2", "a-2", "a-3"]
+    found = before.found(taken_up("c-1", before.case, events), causes)
+    assert (found.case, found.log) == (story.case, story.log)
+    assert {cause: answer.seq for cause, answer in found.answers.items()} == {
+        "a-1": accepted.seq, "a-2": announced.seq, "a-3": rejected.seq,
+    }  # fmt: skip
+    assert (reminded.by, released.seq + 1) == (None, announced.seq)
+    assert found.answers["a-1"].refusal is None
+    assert found.answers["a-2"].refusal is None
+    refusal = found.answers["a-3"].refusal
+    assert refusal is not None
+    assert refusal.code is Code.NOT_ACCEPTED
+    assert found.as_of(found.answers["a-1"].seq).case.status is Status.ACCEPTED
+
+
+def test_what_was_answered_before_something_was_found_stays_answered(story: Told) -> None:
+    before = story.act("close", DOCTOR_NORTH, outcome="treated", held_as="video", action_id="a-1")
+    file = story.file
+    story.may("accept", DOCTOR_NORTH)
+    found = file.found(taken_up("c-1", file.case, story.log[-1:]), ["a-1"])
+    assert found.answers["a-1"].refusal == before
 
 
 def test_a_file_goes_over_the_wire_and_back(story: Told) -> None:

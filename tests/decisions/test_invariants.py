@@ -32,7 +32,7 @@ from small_region import (
 
 from decisions import decide as rules
 from decisions.case import Case
-from decisions.effects import Notice, Refusal
+from decisions.effects import Notice, Refusal, taken_up
 from decisions.file import CaseFile
 from decisions.ladders import LONGEST_SILENCE
 from decisions.lifecycle import evolve, opened, replay
@@ -184,7 +184,8 @@ class ACase(RuleBasedStateMachine):
             return
         notice: Notice = data.draw(st.sampled_from(self.story.notices[-6:]))
         decision = rules.undelivered(self.story.case, notice, "gateway answered 410", self.story.now)
-        if self.story.case.is_open:
+        of_no_use = notice.until_taken and self.story.case.status is not Status.WAITING
+        if self.story.case.is_open and not of_no_use:
             # Never nobody, and never round and round.
             assert decision.events
             assert all(more.to not in {"unit", notice.to} for more in decision.notices)
@@ -333,6 +334,8 @@ class ACase(RuleBasedStateMachine):
         file = self.story.file
         assert CaseFile.model_validate(file.to_json()) == file
         assert replay("c-1", file.log) == file.case
+        # What a lost task has recorded tells the same people when it is found.
+        assert taken_up("c-1", None, file.log).notices == tuple(self.story.notices)
         for answered in file.answers.values():
             assert file.as_of(answered.seq).case.seq == answered.seq
 

@@ -35,7 +35,7 @@ from small_region import (
     told,
 )  # fmt: skip
 
-from decisions.decide import RULES, action_id_of, actor_of, decide, hindrance, read_action, rejected
+from decisions.decide import LONGEST_MESSAGE, RULES, action_id_of, actor_of, decide, hindrance, read_action, rejected
 from decisions.effects import Course, Refusal
 from decisions.facts import Facts, OpeningFacts, answer, answer_opening, question
 from decisions.lifecycle import TABLE, actions_of, evolve
@@ -300,7 +300,15 @@ def test_what_was_given_back_is_escalated_like_a_new_case(story: Told) -> None:
     # K1e
     by_south(story).may("release", DOCTOR_SOUTH, reason="fel").after(minutes=30)
     assert story.case.escalation_level == 1
+    assert story.case.highest_level == 2
     assert story.case.offer_to(NORTH) is not None
+
+
+def test_what_the_routine_does_by_itself_is_nobodys_act(story: Told) -> None:
+    story.may("accept", DOCTOR_NORTH).may("release", DOCTOR_NORTH, reason="x")
+    released, notified = story.log[-2:]
+    assert (released.event, released.by) == (EventName.RELEASED, StaffMember.model_validate(DOCTOR_NORTH))
+    assert (notified.event, notified.by) == (EventName.NOTIFIED, None)
 
 
 def test_only_who_has_the_case_gives_it_back(story: Told) -> None:
@@ -679,6 +687,13 @@ def test_a_refused_action_is_nothing_but_a_row_that_says_who_what_and_why(
     assert (event.event, event.by, event.at, event.seq) == (EventName.REJECTED, who, story.now, story.case.seq + 1)
     assert event.detail == {"action": "accept", "code": "InvalidAction", "message": "by: is required"}
     assert decision.notices == ()
+
+
+def test_a_refusal_of_very_many_faults_is_told_in_full_and_kept_in_part(story: Told) -> None:
+    refusal = story.act("accept", None, **{f"{'k' * 60}{number:03}": 1 for number in range(100)})
+    assert refusal is not None
+    assert len(refusal.message) > LONGEST_MESSAGE
+    assert story.log[-1].detail["message"] == refusal.message[:LONGEST_MESSAGE]
 
 
 # Faults of the program, which cannot come from outside ------------------------------------------------------------

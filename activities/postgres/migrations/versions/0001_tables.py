@@ -63,6 +63,7 @@ create table omhand.events (
     event   text not null,
     by      jsonb,                           -- {"staff", "unit", "profession"} or {"patient": true}; null: by itself
     detail  jsonb not null,
+    cause   text,                            -- what made it happen; null for the clock
     primary key (case_id, seq)
 );
 

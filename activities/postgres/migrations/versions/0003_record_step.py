@@ -1,7 +1,8 @@
 """Writing a step of a case: all of it or none, in one round trip.
 
 Everything of a step is in one JSON object, made by `activities.records`. The case's row is locked first, so that two
-writers of one case take turns. What has been written before is compared, never written again; a difference, a gap or
+writers of one case take turns. What has been written before is compared, never written again. Where it differs, a task
+has written it that was lost before Temporal knew: it has happened, so nothing is written and it is given back. A gap or
 another run is an error that says which case and where, never what.
 """
 
@@ -13,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 RECORD_STEP = """
-create function omhand.record_step(step jsonb) returns text[] language plpgsql as $$
+create function omhand.record_step(step jsonb) returns jsonb language plpgsql as $$
 declare
     told    omhand.cases := jsonb_populate_record(null::omhand.cases, step -> 'case');
     stored  omhand.cases;
@@ -37,13 +38,18 @@ begin
     if stored.run_id <> told.run_id then
         raise exception 'case % exists: it was opened by another run', told.case_id using errcode = 'OM001';
     end if;
-    if first <= stored.seq then
-        perform omhand.compare_events(told.case_id, stored.seq, step -> 'events');
+    if first <= stored.seq and omhand.differs(told.case_id, stored.seq, step -> 'events') then
+        return jsonb_build_object('linked', omhand.linked(told.case_id), 'ahead', (
+            select jsonb_agg(jsonb_build_object('cause', cause, 'event', jsonb_build_object(
+                'seq', seq, 'at', at, 'event', event, 'by', by, 'detail', detail)) order by seq)
+            from omhand.events
+            where case_id = told.case_id and seq >= first
+        ));
     end if;
 
     if told.seq > stored.seq then
-        insert into omhand.events (case_id, seq, at, event, by, detail)
-            select told.case_id, seq, at, event, by, detail
+        insert into omhand.events (case_id, seq, at, event, by, detail, cause)
+            select told.case_id, seq, at, event, by, detail, step ->> 'cause'
             from jsonb_to_recordset(step -> 'events')
                 as new(seq integer, at timestamptz, event text, by jsonb, detail jsonb)
             where seq > stored.seq and seq <= told.seq;
@@ -90,32 +96,30 @@ begin
                     is not distinct from (new.at, new.nth, new.staff, new.unit_id, new.by_patient, new.action)
         );
 
-    return array(
-        select case_id
-        from omhand.cases
-        where patient = stored.patient and case_id <> told.case_id and closed_at is null
-        order by case_id
-    );
+    return jsonb_build_object('linked', omhand.linked(told.case_id), 'ahead', '[]'::jsonb);
 end
 $$;
 """
 
-COMPARE_EVENTS = """
-create function omhand.compare_events(this_case text, last_seq integer, events jsonb) returns void
-language plpgsql as $$
-declare
-    differing integer;
-begin
-    select min(new.seq) into differing
+LINKED = """
+create function omhand.linked(this_case text) returns jsonb language sql stable as $$
+    select coalesce(jsonb_agg(other.case_id order by other.case_id), '[]'::jsonb)
+    from omhand.cases as this
+    join omhand.cases as other on other.patient = this.patient
+    where this.case_id = this_case and other.case_id <> this_case and other.closed_at is null
+$$;
+"""
+
+DIFFERS = """
+create function omhand.differs(this_case text, last_seq integer, events jsonb) returns boolean
+language sql stable as $$
+    select exists (
+        select
         from jsonb_to_recordset(events) as new(seq integer, at timestamptz, event text, by jsonb, detail jsonb)
         left join omhand.events as old on old.case_id = this_case and old.seq = new.seq
         where new.seq <= last_seq
-            and (old.at, old.event, old.by, old.detail) is distinct from (new.at, new.event, new.by, new.detail);
-    if differing is not null then
-        raise exception 'case %: event % is in the log already, and another one', this_case, differing
-            using errcode = 'OM002';
-    end if;
-end
+            and (old.at, old.event, old.by, old.detail) is distinct from (new.at, new.event, new.by, new.detail)
+    )
 $$;
 """
 
@@ -143,7 +147,7 @@ $$;
 
 
 def upgrade() -> None:
-    for statements in (COMPARE_EVENTS, REPLACE_CASE, RECORD_STEP):
+    for statements in (DIFFERS, LINKED, REPLACE_CASE, RECORD_STEP):
         op.execute(statements)
 
 

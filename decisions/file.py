@@ -13,6 +13,8 @@ from omhand.contract.names import Code
 from omhand.contract.wire import Number, Wire
 
 FULL: Final = 1_000_000
+MOST_ANSWERS: Final = 500
+"""So many actions are remembered, the latest: a repeated one comes within minutes, and there is a payload to fit in."""
 
 LOG_FULL: Final = Refusal(
     code=Code.INVALID_ACTION,
@@ -60,7 +62,8 @@ class CaseFile(Wire):
         if cause is None or cause in self.answers:
             return self
         first = Answered(seq=self.case.seq, refusal=refusal)
-        return self.model_copy(update={"answers": {**self.answers, cause: first}})
+        latest = dict(list(self.answers.items())[-MOST_ANSWERS + 1 :])
+        return self.model_copy(update={"answers": {**latest, cause: first}})
 
     def found(self, decision: Decision, causes: Sequence[str | None]) -> Self:
         """The file with events that were found in the log, and with how their causes were answered then."""
@@ -79,7 +82,7 @@ class CaseFile(Wire):
 
 
 def _size(events: Sequence[Event]) -> int:
-    return sum(len(event.model_dump_json()) for event in events)
+    return sum(len(event.model_dump_json().encode()) for event in events)
 
 
 def _refusal_in(event: Event) -> Refusal | None:

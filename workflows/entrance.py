@@ -33,6 +33,21 @@ class Nothing(Intake):
         raise start_failure(StartFault.INVALID_CASE, message)
 
 
+class NotYet(Nothing):
+    """A kind of the contract that is not here yet."""
+
+    async def run(self, _args: Sequence[RawValue]) -> dict[str, Any]:
+        """Fails at once, and says so."""
+        message = f"this version of Omhand does not take a {workflow.info().workflow_type} yet"
+        raise start_failure(StartFault.NOT_IN_ROUTINE, message)
+
+
+def shell_of(workflow_type: str) -> CaseShell | Intake:
+    """Who answers for workflows of this type."""
+    missing = NotYet if workflow_type in WORKFLOW_TYPES.values() else Nothing
+    return TYPES.get(workflow_type, missing)()
+
+
 @workflow.defn(dynamic=True)
 class Entrance:
     """Lets the workflow's type choose who answers."""
@@ -40,7 +55,7 @@ class Entrance:
     @workflow.init
     def __init__(self, _args: Sequence[RawValue]) -> None:
         # Signals of the first task come before `run`: whoever keeps them has to be there already.
-        self._shell = TYPES.get(workflow.info().workflow_type, Nothing)()
+        self._shell = shell_of(workflow.info().workflow_type)
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> dict[str, Any]:

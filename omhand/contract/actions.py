@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, StringConstraints, Tag, model_validator
 
 from omhand.contract.names import EMERGENCY_PRIORITY, PRIORITIES, ActionName, Outcome
 from omhand.contract.opening import StaffMember
@@ -15,9 +15,9 @@ from omhand.contract.wire import (
     Number,
     ProfessionName,
     ShortText,
-    Text,
     Wire,
     tag,
+    without_nul,
 )
 
 STAFF_TAG: Final = tag("staff")
@@ -51,10 +51,17 @@ def _of_closing(value: Outcome) -> Outcome:
     return value
 
 
+def _is_true(value: bool) -> bool:  # noqa: FBT001 - a validator takes what it checks
+    if not value:
+        msg = "must be true"
+        raise ValueError(msg)
+    return value
+
+
 class ThePatient(Wire):
     """The patient acts."""
 
-    patient: Literal[True]
+    patient: Annotated[Flag, AfterValidator(_is_true)]
 
 
 def _who(value: object) -> str:
@@ -68,7 +75,7 @@ By = Annotated[
 ]
 """Who acts: staff, or the patient."""
 
-ActionId = Annotated[Text, Field(max_length=64)]
+ActionId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64), AfterValidator(without_nul)]
 
 
 class Action(Wire):

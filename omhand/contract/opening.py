@@ -29,7 +29,7 @@ from omhand.contract.wire import (
 def _given_priority(value: int) -> int:
     # 1 is let through: it is well-formed, and answered as NotInRoutine rather than as malformed.
     if value != EMERGENCY_PRIORITY and value not in PRIORITIES:
-        msg = "must be from 1 to 12"
+        msg = "must be from 2 to 12"
         raise ValueError(msg)
     return value
 
@@ -123,12 +123,14 @@ def read_opening(kind: Kind, value: object) -> Opening:
         Malformed: with every fault: wrong types, unknown keys, keys of another kind, missing ones.
     """
     faults: list[str] = []
+    given = value if isinstance(value, dict) else {}
+    # A client that writes null for what it has not is as good as one that leaves it out.
+    known_nulls = {key for key in given if key in Opening.model_fields and given[key] is None}
     try:
-        opening = read(Opening, value)
+        opening = read(Opening, {key: given[key] for key in given if key not in known_nulls} if given else value)
     except Malformed as error:
         faults.extend(error.faults)
         opening = None
-    given = value if isinstance(value, dict) else {}
     allowed = COMMON_KEYS | OWN_KEYS[kind]
     faults += [
         f"{key}: a {kind} has no such key"

@@ -52,7 +52,12 @@ class Wire(BaseModel):
         return self.model_dump(mode="json")
 
 
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
+    """The text, which holds no NUL.
+
+    Raises:
+        ValueError: it does.
+    """
     if "\x00" in text:
         msg = "NUL is not allowed in a text"
         raise ValueError(msg)
@@ -103,10 +108,12 @@ _ISO_8601_DURATION = re.compile(
     re.ASCII,
 )
 
-Text = Annotated[str, StringConstraints(strict=True, min_length=1), AfterValidator(_without_nul)]
-ShortText = Annotated[Text, StringConstraints(max_length=200)]
-LongText = Annotated[Text, StringConstraints(max_length=4_000)]
-MessageText = Annotated[Text, StringConstraints(max_length=10_000)]
+Text = Annotated[str, StringConstraints(strict=True, min_length=1), AfterValidator(without_nul)]
+ShortText = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200), AfterValidator(without_nul)]
+LongText = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4_000), AfterValidator(without_nul)]
+MessageText = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=10_000), AfterValidator(without_nul)
+]
 CaseId = Annotated[
     Text, AfterValidator(_matching(CASE_ID_PATTERN)), WithJsonSchema({"type": "string", "pattern": CASE_ID_PATTERN})
 ]

@@ -61,7 +61,7 @@ async def test_there_can_be_no_second_secret(unruled: str) -> None:
 async def test_older_schema_is_brought_on_from_where_it_is(empty: str) -> None:
     await asyncio.to_thread(migrate, empty)
     await fetch(empty, "drop function omhand.record_step")
-    await fetch(empty, "drop function omhand.compare_events, omhand.replace_case")
+    await fetch(empty, "drop function omhand.differs, omhand.linked, omhand.replace_case")
     await fetch(empty, "update omhand.alembic_version set version_num = '0002'")
     assert not await schema_is_current(empty)
     await asyncio.to_thread(migrate, empty)

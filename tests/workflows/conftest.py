@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 from aiohttp import web
 from temporalio.client import Client
-from workers.load import load
-from workers.migrate import migrate
 
 from omhand.codec import data_converter
 from workers.embedded import TemporalServer
+from workers.load import load
+from workers.migrate import migrate
 from workers.settings import Settings
 from workers.worker import serving
 

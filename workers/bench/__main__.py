@@ -47,15 +47,15 @@ async def measure(options: argparse.Namespace) -> tuple[Results, list[str]]:
             blocks = await play_rounds(
                 on, VARIANTS, rounds=options.rounds, lives=options.lives, alone=options.alone, say=_say
             )
-            waiting = await _waiting(on, options.waiting, with_default=not options.quick)
+            waiting = await _waiting(on, options.waiting) if options.waiting else []
             postgres = await _version(on)
     results = Results(blocks, waiting)
     return results, [_of_machine(postgres), _of_run(options, results)]
 
 
-async def _waiting(on: Servers, cases: int, *, with_default: bool) -> list[Waiting]:
+async def _waiting(on: Servers, cases: int) -> list[Waiting]:
     plan = [(variant, CACHED_CASES) for variant in (PRODUCT, USUAL, FLOOR)]
-    plan += [(variant, DEFAULT_CACHE) for variant in (USUAL, FLOOR) if with_default]
+    plan += [(variant, DEFAULT_CACHE) for variant in (USUAL, FLOOR)]
     found = []
     for variant, cached in plan:
         kib = await kib_a_waiting_case(on, variant, cases=cases, cached=cached)
@@ -92,12 +92,12 @@ def _of_run(options: argparse.Namespace, results: Results) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute, for a first look; changes no file")
-    parser.add_argument("--rounds", type=int, help="how often each variant has its turn (5; quick: 2)")
-    parser.add_argument("--lives", type=int, help="cases in each turn (150; quick: 50)")
+    parser.add_argument("--rounds", type=int, help="how often each variant has its turn (4; quick: 2)")
+    parser.add_argument("--lives", type=int, help="cases in each turn (100; quick: 50)")
     parser.add_argument("--alone", type=int, help="cases after each turn, one at a time (25; quick: 10)")
-    parser.add_argument("--waiting", type=int, help="open cases to measure memory with (2000; quick: 500)")
+    parser.add_argument("--waiting", type=int, help="open cases to measure memory with (2000; quick: none, 0)")
     options = parser.parse_args(arguments)
-    usual, quick = (5, 150, 25, 2000), (2, 50, 10, 500)
+    usual, quick = (4, 100, 25, 2000), (2, 50, 10, 0)
     for name, value in zip(("rounds", "lives", "alone", "waiting"), quick if options.quick else usual, strict=True):
         if getattr(options, name) is None:
             setattr(options, name, value)

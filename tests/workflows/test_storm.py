@@ -1,0 +1,171 @@
+"""Everybody at once at one case: whatever comes in whatever order, its log is whole and one unit is responsible."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import pytest
+from stories import (
+    CLERK_NORTH,
+    DOCTOR_NORTH,
+    DOCTOR_SOUTH,
+    NORTH,
+    NURSE_EAST,
+    NURSE_NORTH,
+    NURSE_SOUTH,
+    by,
+)
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from decisions.case import Case
+from decisions.lifecycle import evolve, opened, replay
+from omhand.contract.events import Event
+from omhand.contract.names import Code, EventName, Status
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
+from stage import Stage, load_rules, new_database, staged
+
+ACTIONS: Final = 200
+AT_ONCE: Final = 10
+"""As many updates as the server lets one workflow have in flight."""
+
+POLICY: Final = """
+[[ladder]]
+phase = "waiting"
+clock = "always"
+due = "PT1S"
+steps = [
+  { after = "PT0S", do = "notify" },
+  { after = "PT0S", do = "offer", to = "cooperating", any_profession = true },
+  { after = "PT1S", do = "alert_manager" },
+]
+repeat = { every = "PT1S", do = "alert_manager", at_most = 5 }
+"""
+STRANGER: Final = by("SE2321000198-S99", NORTH, "nurse")
+STAFF: Final = (NURSE_NORTH, DOCTOR_NORTH, NURSE_SOUTH, DOCTOR_SOUTH, NURSE_EAST, CLERK_NORTH, STRANGER)
+
+
+@pytest.fixture(scope="module")
+async def stage(postgres_server: str) -> AsyncIterator[Stage]:
+    """A stage on which three units may take every case from the start."""
+    dsn = await new_database(postgres_server, "storm")
+    await load_rules(dsn, POLICY)
+    async with staged(dsn) as stage:
+        yield stage
+
+
+def an_action(chance: Random) -> tuple[str, dict[str, Any]]:
+    """Something that somebody does, sensible or not."""
+    who = chance.choice(STAFF)
+    name = chance.choices(
+        ("accept", "release", "note", "reprioritise", "close", "refuse", "withdraw", "cancel", "hand_over", "paint"),
+        (30, 25, 10, 10, 5, 4, 4, 4, 4, 4),
+    )[0]
+    payload: dict[str, Any] = {"by": who}
+    match name:
+        case "release" | "refuse":
+            payload["reason"] = "another one"
+        case "note":
+            payload["text"] = "x"
+        case "reprioritise":
+            payload |= {"priority": chance.choice((2, 3, 4, 5, 1, 99)), "reason": "so it seems"}
+        case "close":
+            payload |= {"outcome": "treated", "held_as": "phone"}  # never allowed for a visit (P4)
+        case "cancel":
+            payload["because"] = "no such key"
+        case "hand_over":
+            payload |= {"to_unit": NORTH, "ground": "misplaced", "reference": "does not belong"}
+    if chance.random() < 0.2:
+        payload["action_id"] = f"again-{chance.randrange(20)}"
+    return name, payload
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_two_hundred_actions_at_once_leave_a_whole_log_and_one_responsible_unit(stage: Stage, seed: int) -> None:
+    chance = Random(seed)
+    handle = await stage.start(f"storm-{seed}")
+    gate = asyncio.Semaphore(AT_ONCE)
+    refusals: Counter[str] = Counter()
+
+    async def do(name: str, payload: dict[str, Any], *, by_signal: bool) -> None:
+        async with gate:
+            if by_signal:
+                await handle.signal(name, payload)
+                return
+            try:
+                await handle.execute_update(name, payload)
+            except WorkflowUpdateFailedError as failed:
+                assert isinstance(failed.cause, ApplicationError)
+                refusals[failed.cause.type or ""] += 1
+
+    actions = [(*an_action(chance), chance.random() < 0.5) for _ in range(ACTIONS)]
+    await asyncio.gather(*(do(name, payload, by_signal=by_signal) for name, payload, by_signal in actions))
+    last = await handle.execute_update("cancel", {"by": {"patient": True}, "reason": "enough"})
+    assert await handle.result() == last
+    events = [Event.model_validate(event) for event in last["log"]]
+
+    assert await stage.is_whole(f"storm-{seed}") == [event.event for event in events]
+    assert set(refusals) <= set(Code)
+    rejected = Counter(event.detail["code"] for event in events if event.event is EventName.REJECTED)
+    assert len(refusals) > 3, "the storm has found little"
+    assert refusals - rejected - Counter(repeats(actions)) == Counter(), "a refusal is not in the log"
+    assert_one_unit_is_responsible_at_all_times(events)
+    assert_nobody_takes_what_somebody_has(events)
+    await assert_the_row_is_what_the_log_tells(stage, events, handle)
+    await stage.settled(f"storm-{seed}")
+    assert set(stage.gateway.keys(f"storm-{seed}").values()) == {1}
+
+
+def repeats(actions: list[tuple[str, dict[str, Any], bool]]) -> dict[str, int]:
+    """An action with the id of an earlier one is answered as that was, and leaves no row: so many may be missing."""
+    with_ids = [payload["action_id"] for _, payload, _ in actions if "action_id" in payload]
+    return dict.fromkeys(Code, len(with_ids) - len(set(with_ids)))
+
+
+def assert_one_unit_is_responsible_at_all_times(events: list[Event]) -> None:
+    """H3: it changes when somebody accepts, and at no other event."""
+    case = opened("storm", events[0])
+    for event in events[1:]:
+        after = evolve(case, event)
+        assert after.responsible_unit
+        if event.event is EventName.ACCEPTED:
+            assert event.detail["from_unit"] == case.responsible_unit
+            assert after.responsible_unit == event.detail["unit"]
+        else:
+            assert after.responsible_unit == case.responsible_unit, event.event
+        assert event.at >= events[event.seq - 2].at
+        case = after
+
+
+def assert_nobody_takes_what_somebody_has(events: list[Event]) -> None:
+    """No two acceptances without a release between, and the other way round."""
+    takings = [event.event for event in events if event.event in {EventName.ACCEPTED, EventName.RELEASED}]
+    assert takings[:1] == [EventName.ACCEPTED]
+    assert len(takings) > 3, "the storm was a breeze"
+    assert all(one is not other for one, other in zip(takings, takings[1:], strict=False))
+
+
+async def assert_the_row_is_what_the_log_tells(
+    stage: Stage, events: list[Event], handle: WorkflowHandle[Any, Any]
+) -> None:
+    """The log put through the rules again gives the case that Postgres has."""
+    case_id = handle.id.removeprefix("case-")
+    case: Case = replay(case_id, events)
+    [row] = await stage.rows("select * from omhand.cases where case_id = $1", case_id)
+    same = (
+        "kind", "status", "priority", "profession", "received_by", "responsible_unit", "escalation_level",
+        "highest_level", "accept_by", "was_late", "opened_at", "accepted_at", "accepted_by_unit", "closed_at",
+        "outcome", "seq",
+    )  # fmt: skip
+    assert {name: row[name] for name in same} == {name: getattr(case, name) for name in same}
+    assert row["assigned_to"] == (case.holder.staff if case.holder else None)
+    assert (case.status, row["due_at"]) == (Status.CLOSED, None)
+    stored = await stage.log(case_id)
+    assert [(each["at"], each["event"]) for each in stored] == [(event.at, event.event) for event in events]
+    open_offers = await stage.rows("select * from omhand.offers where case_id = $1", case_id)
+    assert open_offers == []

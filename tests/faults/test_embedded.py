@@ -17,7 +17,6 @@ import pytest
 from temporalio.client import Client
 
 from omhand.contract.names import SEARCH_ATTRIBUTE_TYPES
-from workers import embedded
 from workers.children import EmbeddedError, claim, free_ports
 from workers.embedded import embedded_postgres, embedded_temporal, running_postgres
 
@@ -344,8 +343,7 @@ async def test_a_server_that_dies_can_be_waited_for(tmp_path: Path) -> None:
     assert not working_in(tmp_path)
 
 
-async def test_a_server_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_SECONDS_TO_STOP", 0.2)
+async def test_a_server_that_does_not_stop_is_killed(tmp_path: Path) -> None:
     async with embedded_temporal(tmp_path) as temporal:
         os.kill(temporal.child.process.pid, signal.SIGSTOP)
     assert temporal.child.process.returncode == -signal.SIGKILL

@@ -105,8 +105,8 @@ steps = [{ after = "PT0S", do = "notify" }, { after = "PT1H", do = "notify" }]
 phase = "waiting"
 priority = [4]
 clock = "always"
-due = "PT4S"
-steps = [{ after = "PT0S", do = "notify" }, { after = "PT4S", do = "offer", to = "on_call", any_profession = true }]
+due = "PT2S"
+steps = [{ after = "PT0S", do = "notify" }, { after = "PT2S", do = "offer", to = "on_call", any_profession = true }]
 """
 
 
@@ -464,8 +464,7 @@ async def test_an_acceptance_in_the_very_task_of_a_deadline_comes_after_it(postg
     async with staged(dsn, served=False) as stage:
         worker = await Client.connect(stage.address, data_converter=data_converter(None))
         settings = Settings(database_url=dsn, gateway_url=stage.gateway.url, notices_per_second=1000.0)
-        # Without a cache nothing waits for the worker that has gone.
-        async with serving(worker, settings, cached_cases=0):
+        async with serving(worker, settings):
             cases = {case_id: await stage.start(case_id, priority=4) for case_id in ("others", "own")}
             for case_id in cases:
                 await until(lambda case_id=case_id: stage.log(case_id))

@@ -34,6 +34,9 @@ ACTIONS: Final = 200
 AT_ONCE: Final = 10
 """As many updates as the server lets one workflow have in flight."""
 
+SHORT_RUNS: Final = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=250")
+"""The server asks for a new run after so many events in place of 4,096: the case goes on as new in mid-storm."""
+
 POLICY: Final = """
 [[ladder]]
 phase = "waiting"
@@ -55,7 +58,7 @@ async def stage(postgres_server: str) -> AsyncIterator[Stage]:
     """A stage on which three units may take every case from the start."""
     dsn = await new_database(postgres_server, "storm")
     await load_rules(dsn, POLICY)
-    async with staged(dsn) as stage:
+    async with staged(dsn, extra_args=SHORT_RUNS) as stage:
         yield stage
 
 
@@ -107,6 +110,7 @@ async def test_two_hundred_actions_at_once_leave_a_whole_log_and_one_responsible
     await asyncio.gather(*(do(name, payload, by_signal=by_signal) for name, payload, by_signal in actions))
     last = await handle.execute_update("cancel", {"by": {"patient": True}, "reason": "enough"})
     assert await handle.result() == last
+    assert await runs(stage, handle) > 2, "it has not gone on as new"
     events = [Event.model_validate(event) for event in last["log"]]
 
     assert await stage.is_whole(f"storm-{seed}") == [event.event for event in events]
@@ -119,6 +123,17 @@ async def test_two_hundred_actions_at_once_leave_a_whole_log_and_one_responsible
     await assert_the_row_is_what_the_log_tells(stage, events, handle)
     await stage.settled(f"storm-{seed}")
     assert set(stage.gateway.keys(f"storm-{seed}").values()) == {1}
+
+
+async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:
+    """How many runs the case has had."""
+    first = await stage.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id).fetch_history()
+    count, last = 1, first.events[-1]
+    while last.HasField("workflow_execution_continued_as_new_event_attributes"):
+        run_id = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+        last = (await stage.client.get_workflow_handle(handle.id, run_id=run_id).fetch_history()).events[-1]
+        count += 1
+    return count
 
 
 def repeats(actions: list[tuple[str, dict[str, Any], bool]]) -> dict[str, int]:

@@ -4,7 +4,9 @@ Calendars, time zones, holidays and policy are worked out once, outside the work
 under a running case by a new policy, a new holiday list or a new tz database.
 """
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from omhand.contract.names import OfferWhy, Phase
 from omhand.contract.wire import Flag, HsaId, Number, Time, Wire
@@ -23,6 +25,11 @@ class Moment(Wire):
     """Raises the escalation level: a step of the ladder, not a cover for a missing profession."""
     off: Flag = False
     """An escalation that policy has switched off here: the unit is reminded, nobody else is offered the case."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A plan stands in the log, and the log in every answer: what says nothing is left out.
+        return {key: value for key, value in whole(self).items() if value}
 
 
 class Plan(Wire):

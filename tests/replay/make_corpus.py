@@ -1,0 +1,211 @@
+"""Plays the typical lives of a case against real servers and stores their histories: ``python tests/replay/make_corpus.py``.
+
+Run it when a change of workflow code is meant to change what new cases do, and running ones are served by
+``workflow.patched``: see ``test_replay.py``. Existing histories stay, as running cases stay: with ``--all`` they are
+made anew, which is right only while nothing runs anywhere. ``fingerprint.json`` is written along.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / folder) for folder in ("workflows", "scenarios", "replay"))]
+
+from corpus import FINGERPRINT, HISTORIES, commands, stored
+from stage import FAST_POLICY, Line, Stage, line_to, load_rules, new_database, pending_activities, staged, until
+from stories import NURSE_NORTH, NURSE_SOUTH, opening
+from temporalio.client import WorkflowHandle
+
+from workers.embedded import embedded_postgres
+
+CLOSE: Final = {"by": NURSE_NORTH, "outcome": "treated", "held_as": "video"}
+CALM: Final = """
+[[ladder]]
+phase = "waiting"
+priority = [3]
+clock = "always"
+due = "PT30M"
+steps = [{ after = "PT0S", do = "notify" }, { after = "PT30M", do = "offer", to = "cooperating" }]
+"""
+URGENT: Final = 2
+"""The priority whose ladder takes seconds."""
+SHORT_RUNS: Final = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40")
+
+OF_THE_MACHINE: Final = {"identity", "stackTrace", "taskId", "workerVersion", "principal"}
+
+Life = Callable[[Stage, Line], Awaitable[dict[str, WorkflowHandle[Any, Any]]]]
+
+
+async def calm_lives(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """What happens to most cases."""
+    lives = {
+        name: await stage.start(name)
+        for name in ("waiting", "accepted", "released", "closed-by-update", "closed-by-signal", "cancelled", "busy")
+    }
+    for name in lives:
+        await stage.gateway.until(lambda name=name: bool(stage.gateway.reasons(name)))
+        await stage.settled(name)
+    await lives["accepted"].execute_update("accept", {"by": NURSE_NORTH})
+    await lives["released"].execute_update("accept", {"by": NURSE_NORTH, "action_id": "a-1"})
+    await lives["released"].execute_update("release", {"by": NURSE_NORTH, "reason": "called away"})
+    await lives["released"].execute_update("accept", {"by": NURSE_NORTH, "action_id": "a-1"})
+    await lives["closed-by-update"].execute_update("accept", {"by": NURSE_NORTH})
+    await lives["closed-by-update"].execute_update("close", CLOSE)
+    await lives["closed-by-signal"].signal("accept", {"by": NURSE_NORTH})
+    await lives["closed-by-signal"].signal("close", CLOSE)
+    await lives["cancelled"].execute_update("cancel", {"by": {"patient": True}, "reason": "better"})
+    # Several at once, some of them refused, one of them nonsense.
+    await asyncio.gather(
+        *(lives["busy"].signal("note", {"by": NURSE_NORTH, "text": "x"}) for _ in range(3)),
+        lives["busy"].signal("paint", [1]),
+        lives["busy"].execute_update("reprioritise", {"by": NURSE_NORTH, "priority": 5, "reason": "not so bad"}),
+        *(lives["busy"].execute_update("close", CLOSE) for _ in range(2)),
+        return_exceptions=True,
+    )
+    await lives["busy"].cancel()
+    await lives["busy"].execute_update("note", {"by": NURSE_NORTH, "text": "still here"})
+    for name in ("closed-by-update", "closed-by-signal", "cancelled"):
+        await lives[name].result()
+    return lives
+
+
+async def escalated_lives(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """What happens when nobody comes, and when the gateway says no."""
+    stage.gateway.statuses["undelivered"] = [404]
+    lives = {
+        name: await stage.start(name, priority=URGENT) for name in ("escalated", "taken-by-another", "undelivered")
+    }
+    lives["covered"] = await stage.start("covered", profession="occupational_therapist")
+    await stage.gateway.until(lambda: "gateway_failed" in stage.gateway.reasons("undelivered"))
+    for name in lives:
+        if name != "covered":
+            await stage.gateway.until(lambda name=name: "manager_alert" in stage.gateway.reasons(name))
+        await stage.settled(name)
+    await lives["taken-by-another"].execute_update("accept", {"by": NURSE_SOUTH})
+    await lives["taken-by-another"].execute_update("close", CLOSE | {"by": NURSE_SOUTH})
+    await lives["taken-by-another"].result()
+    return lives
+
+
+async def beginnings(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """How cases come to be, or do not."""
+    outcome = {
+        "case_id": "triaged", "source": "min_vard", "level": "digital", "priority": 3, "profession": "nurse",
+        "unit": NURSE_NORTH["unit"], "patient": {"id": "ref:triaged", "digital": True},
+    }  # fmt: skip
+    client = stage.client
+    intake = await client.start_workflow("Intake", outcome, id="intake-triaged", task_queue="cases")
+    refused_outcome = outcome | {"case_id": "emergency", "priority": 1}
+    refused = await client.start_workflow("Intake", refused_outcome, id="intake-emergency", task_queue="cases")
+    malformed = await stage.start("malformed", priority=99)
+    unknown = await client.start_workflow("NoSuchKind", {}, id="no-such-kind", task_queue="cases")
+    for handle in (intake, refused, malformed, unknown):
+        await asyncio.gather(handle.result(), return_exceptions=True)
+    patient = {"id": "ref:linked", "digital": True}
+    first = await stage.start("linked-1", patient=patient)
+    await first.execute_update("note", {"by": NURSE_NORTH, "text": "x"})
+    second = await stage.start("linked-2", patient=patient)
+    await second.execute_update("cancel", {"by": {"patient": True}, "reason": "twice"})
+    await second.result()
+    await first.execute_update("note", {"by": NURSE_NORTH, "text": "alone again"})
+    return {
+        "intake": intake,
+        "intake-refused": refused,
+        "malformed": malformed,
+        "no-such-kind": unknown,
+        "linked-first": first,
+        "linked-second": second,
+    }
+
+
+async def outages(stage: Stage, line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """What happens when the database is away, or an answer of it is lost."""
+    lives = {name: await stage.start(name) for name in ("database-away", "answer-lost")}
+    for name in lives:
+        await stage.gateway.until(lambda name=name: bool(stage.gateway.reasons(name)))
+        await stage.settled(name)
+    line.lose_the_answer_to(b'"event": "accepted"')
+    await lives["answer-lost"].execute_update("accept", {"by": NURSE_NORTH})
+    await line.cut()
+    update = asyncio.create_task(lives["database-away"].execute_update("accept", {"by": NURSE_NORTH}))
+    await until(lambda: pending_activities(lives["database-away"]))
+    await line.mend()
+    await update
+    for handle in lives.values():
+        await handle.execute_update("close", CLOSE)
+        await handle.result()
+    return lives
+
+
+async def long_lives(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """A case that goes on as new, as the server here asks for it early."""
+    handle = await stage.start("long")
+    await stage.gateway.until(lambda: bool(stage.gateway.reasons("long")))
+    for number in range(20):
+        await handle.signal("note", {"by": NURSE_NORTH, "text": f"note {number}"})
+        await stage.client.get_workflow_handle(handle.id).query("view")
+    last = stage.client.get_workflow_handle(handle.id)
+    await last.execute_update("cancel", {"by": {"patient": True}, "reason": "better"})
+    await last.result()
+    first = stage.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    return {"long-first-run": first, "long-last-run": last}
+
+
+@asynccontextmanager
+async def stages(*extra_args: str) -> AsyncIterator[tuple[Stage, Line]]:
+    """Servers of their own, and a line to the database that can be cut."""
+    async with AsyncExitStack() as resources:
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory()))
+        server = await resources.enter_async_context(embedded_postgres(folder / "postgres"))
+        dsn = await new_database(server, "corpus")
+        await load_rules(dsn, CALM + FAST_POLICY)
+        line, through = await resources.enter_async_context(line_to(dsn))
+        stage = await resources.enter_async_context(staged(dsn, through=through, extra_args=extra_args))
+        yield stage, line
+
+
+async def play() -> dict[str, dict[str, Any]]:
+    """Every life's history by its name, as JSON."""
+    histories = {}
+    for extra_args, lives in (((), (calm_lives, escalated_lives, beginnings, outages)), (SHORT_RUNS, (long_lives,))):
+        async with stages(*extra_args) as (stage, line):
+            for life in lives:
+                for name, handle in (await life(stage, line)).items():
+                    history = await handle.fetch_history()
+                    histories[name] = {"id": handle.id, "history": slim(json.loads(history.to_json()))}
+    return histories
+
+
+def slim(told: Any) -> Any:
+    """Without what says nothing to a replay: the machine, and its paths in stack traces."""
+    if isinstance(told, dict):
+        return {key: slim(value) for key, value in told.items() if key not in OF_THE_MACHINE}
+    return [slim(each) for each in told] if isinstance(told, list) else told
+
+
+def main() -> None:
+    """Store what is new (or everything), and the fingerprint of all that is stored."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true", help="make stored histories anew, too")
+    parser.add_argument("--as", dest="label", default="", help="store under NAME.LABEL, beside what is there")
+    chosen = parser.parse_args()
+    HISTORIES.mkdir(exist_ok=True)
+    for name, told in asyncio.run(play()).items():
+        path = HISTORIES / (f"{name}.{chosen.label}.json" if chosen.label else f"{name}.json")
+        if chosen.all or not path.exists():
+            path.write_text(json.dumps(told, separators=(",", ":")) + "\n")
+            print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
+    fingerprint = {name: commands(history) for name, history in stored().items()}
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(told)}" for name, told in sorted(fingerprint.items()))
+    FINGERPRINT.write_text("{\n" + lines + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()

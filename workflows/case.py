@@ -69,6 +69,7 @@ class CaseShell:
         self._listing = Listing()
         self._file: CaseFile | None = None
         self._linked: tuple[str, ...] = ()
+        self._linger: asyncio.Task[None] | None = None
 
     async def run(self, args: Sequence[RawValue]) -> dict[str, Any]:
         """The case's whole life; its final view."""
@@ -172,7 +173,8 @@ class CaseShell:
             await self._take(self._inbox.take())
         else:
             self._show()
-            self._continue_as_new_if_long()
+            if workflow.info().is_continue_as_new_suggested():
+                self._continue_as_new_when_quiet()
             await self._wait()
 
     async def _wait(self) -> None:
@@ -181,20 +183,30 @@ class CaseShell:
         # Nothing has come by then: the loop finds what has become due.
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: bool(self._inbox),
+                lambda: bool(self._inbox) or self._has_lingered(),
                 timeout=instant - now if instant else None,
                 timeout_summary=next_up(self._case),
             )
+        if self._has_lingered():
+            self._linger = None
 
-    def _continue_as_new_if_long(self) -> None:
-        if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
-            carried = Carried(
-                file=self._open_file,
-                linked=self._linked,
-                on_their_way=self._post.on_their_way(),
-                signals=self._inbox.signals,
-            )
-            workflow.continue_as_new({"carried": carried.to_json()})
+    def _continue_as_new_when_quiet(self) -> None:
+        """The history is long: go on in a new run. An answer and the end of a run never share a task (`_is_quiet`)."""
+        if self._inbox.has_just_answered() or not workflow.all_handlers_finished():
+            if self._linger is None:
+                pause = workflow.sleep(LINGER, summary="the history is long: before the case goes on in a new run")
+                self._linger = asyncio.create_task(pause)
+            return
+        carried = Carried(
+            file=self._open_file,
+            linked=self._linked,
+            on_their_way=self._post.on_their_way(),
+            signals=self._inbox.signals,
+        )
+        workflow.continue_as_new({"carried": carried.to_json()})
+
+    def _has_lingered(self) -> bool:
+        return self._linger is not None and self._linger.done()
 
     # What comes ---------------------------------------------------------------------------------------------------
 

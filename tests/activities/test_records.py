@@ -25,7 +25,7 @@ from stored import everything, rows, statuses
 from temporalio.exceptions import ApplicationError
 
 from activities.opened import Opened, find_opened
-from activities.records import Records, SequenceConflict
+from activities.records import Records
 from decisions.errands import Step
 from omhand.contract.names import Kind
 

@@ -23,7 +23,8 @@ from omhand.codec import EncryptionCodec, data_converter
 from workers.children import free_ports
 from workers.embedded import running_postgres
 
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("workflows", "scenarios")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
 from stage import (
     FAST_POLICY,
     Gateway,

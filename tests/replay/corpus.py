@@ -62,5 +62,3 @@ def _marker(event: HistoryEvent) -> str:
         return f"marker {attributes.marker_name}"
     told = json.loads(attributes.details["data"].payloads[0].data)
     return f"local activity {told['activity_type']}"
-
-

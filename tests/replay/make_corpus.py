@@ -1,4 +1,4 @@
-"""Plays the typical lives of a case against real servers and stores their histories: ``python tests/replay/make_corpus.py``.
+"""Plays typical lives of cases on real servers and stores their histories: ``python tests/replay/make_corpus.py``.
 
 Run it when a change of workflow code is meant to change what new cases do, and running ones are served by
 ``workflow.patched``: see ``test_replay.py``. Existing histories stay, as running cases stay: with ``--all`` they are
@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / folder) for folder in ("workflows", "scenarios", "replay"))]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests" / "workflows"))
+sys.path.insert(0, str(ROOT / "tests" / "scenarios"))
+sys.path.insert(0, str(ROOT / "tests" / "replay"))
 
 from corpus import FINGERPRINT, HISTORIES, commands, stored
 from stage import FAST_POLICY, Line, Stage, line_to, load_rules, new_database, pending_activities, staged, until
-from stories import NURSE_NORTH, NURSE_SOUTH, opening
+from stories import NURSE_NORTH, NURSE_SOUTH
 from temporalio.client import WorkflowHandle
 
 from workers.embedded import embedded_postgres
@@ -201,7 +204,7 @@ def main() -> None:
         path = HISTORIES / (f"{name}.{chosen.label}.json" if chosen.label else f"{name}.json")
         if chosen.all or not path.exists():
             path.write_text(json.dumps(told, separators=(",", ":")) + "\n")
-            print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
+            sys.stdout.write(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes\n")
     fingerprint = {name: commands(history) for name, history in stored().items()}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(told)}" for name, told in sorted(fingerprint.items()))
     FINGERPRINT.write_text("{\n" + lines + "\n}\n")

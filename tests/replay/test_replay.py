@@ -41,8 +41,8 @@ Only while no case runs anywhere (before the first release) may the corpus be ma
 What the replay said: {fault}
 """
 WHAT_CHANGED = """
-The stored history {name!r} is not the one whose commands were committed (tests/replay/fingerprint.json). Histories are
-never edited, and made anew only while no case runs anywhere. If workflow code has changed for cases that run, this needs
+The stored history {name!r} is not the one whose commands were committed (fingerprint.json beside this file). Histories
+are never edited, and made anew only while no case runs anywhere. If workflow code has changed for cases that run, this needs
 workflow.patched(): see WHAT_TO_DO in this file. If the change is meant:
 
     python tests/replay/make_corpus.py            # adds what is new, and writes the fingerprint
@@ -68,7 +68,7 @@ def test_the_corpus_holds_every_typical_life() -> None:
     }  # fmt: skip
     asked = {command for history in HISTORIES.values() for command in commands(history)}
     assert asked >= {
-        "activity record", "activity send_notice", "local activity record", "local activity look_up",
+        "activity look_up", "activity send_notice", "local activity record", "local activity look_up",
         "local activity look_up_opening", "child DropInVisit", "signal links_changed", "timer started",
         "timer canceled", "completed", "failed", "continued as new", "update accepted", "update completed",
     }  # fmt: skip
@@ -94,7 +94,7 @@ def test_no_history_has_been_taken_away() -> None:
 
 
 async def test_a_change_that_breaks_a_running_case_is_noticed() -> None:
-    told = HISTORIES["closed-by-update"].to_json().replace("look_up_opening", "look_up_another")
+    told = HISTORIES["closed-by-update"].to_json().replace("send_notice", "send_letter")
     changed = WorkflowHistory.from_json("case-closed-by-update", told)
     result = await replayer().replay_workflow(changed, raise_on_replay_failure=False)
     assert result.replay_failure is not None

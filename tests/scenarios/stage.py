@@ -57,7 +57,7 @@ async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20) ->
         TimeoutError: it has not come true in so many seconds.
     """
     async with asyncio.timeout(seconds):
-        while not (answer := await condition()):
+        while not (answer := await condition()):  # noqa: ASYNC110 - of servers that tell nobody
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
         return answer
 

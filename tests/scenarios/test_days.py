@@ -24,7 +24,8 @@ from omhand.codec import data_converter
 from workers.settings import Settings
 from workers.worker import serving
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "workflows"), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
+sys.path.insert(0, str(Path(__file__).parent))
 from stage import VIRTUAL_TIME, Stage, load_rules, new_database, staged, until
 from stories import (
     DIRECTORY,
@@ -57,7 +58,7 @@ def hours(*spans: str, days: tuple[str, ...] = WEEKDAYS) -> str:
 
 
 def region(phone_of_north: str = "+46701740601", *, without: str = "") -> str:
-    """The small region with real hours: north closes for lunch, east at noon; a clinic has nothing but on-call nights."""
+    """The small region with real hours: north closes for lunch, east at noon; a clinic has only on-call nights."""
     opening_hours = {
         NORTH: hours("08:00-12:00", "13:00-17:00"),
         SOUTH: hours("08:00-17:00"),

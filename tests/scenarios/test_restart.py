@@ -19,7 +19,8 @@ from temporalio.client import Client, WorkflowHandle
 
 from omhand.codec import EncryptionCodec, data_converter
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "workflows"), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
+sys.path.insert(0, str(Path(__file__).parent))
 from stage import Gateway, listening, until
 from stories import DIRECTORY, NORTH, NURSE_NORTH, NURSE_SOUTH, OTHER_PHASES, SOUTH, opening
 
@@ -89,7 +90,7 @@ class Dev:
         self.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             status = await self.process.wait()
-        assert status == 0, self.log.read_text()[-2000:]
+        assert status == 0, last_words(self.log)
         assert [process for process in family if process.is_running()] == []
 
 
@@ -134,12 +135,17 @@ async def ready_line(process: asyncio.subprocess.Process, log: Path) -> dict[str
     """What the one line on standard output says."""
     assert process.stdout
     line = await asyncio.wait_for(process.stdout.readline(), SECONDS_TO_BE_READY)
-    assert line.startswith(b"ready "), log.read_text()[-2000:]
+    assert line.startswith(b"ready "), last_words(log)
     told: dict[str, Any] = json.loads(line.removeprefix(b"ready "))
     assert set(told) >= {
         "temporal", "namespace", "ui", "codec", "postgres", "metrics", "keys_file", "pid",
     }  # fmt: skip
     return told
+
+
+def last_words(log: Path) -> str:
+    """The end of a log."""
+    return log.read_text()[-2000:]
 
 
 @pytest.fixture

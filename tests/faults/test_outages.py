@@ -384,6 +384,7 @@ async def test_what_is_encrypted_under_a_missing_key_waits_and_goes_on_when_the_
     # The task is tried again with pauses that grow.
     await until(lambda: stage.log("no-key"), seconds=40)
     assert (await handle.execute_update("accept", {"by": NURSE_NORTH}))["status"] == "accepted"
+    await until(lambda: goes_on(there), seconds=40)
     view = await there.execute_update("close", CLOSE)
     assert [event["event"] for event in view["log"]] == ["opened", "notified", "noted", "accepted", "closed"]
 
@@ -471,6 +472,11 @@ async def stuck(handle: WorkflowHandle[Any, Any]) -> bool:
     """Whether operators see that the case's task is tried again and again."""
     description = await handle.describe()
     return description.raw_description.pending_workflow_task.attempt > 1
+
+
+async def goes_on(handle: WorkflowHandle[Any, Any]) -> bool:
+    """Whether its tasks succeed again. Until then the server turns updates down."""
+    return not await stuck(handle)
 
 
 async def any_done(tasks: list[asyncio.Task[Any]]) -> bool:

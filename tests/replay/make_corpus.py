@@ -15,11 +15,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests" / "workflows"))
-sys.path.insert(0, str(ROOT / "tests" / "scenarios"))
-sys.path.insert(0, str(ROOT / "tests" / "replay"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from corpus import FINGERPRINT, HISTORIES, commands, stored
 from stage import FAST_POLICY, Line, Stage, line_to, load_rules, new_database, pending_activities, staged, until
@@ -28,6 +27,7 @@ from temporalio.client import WorkflowHandle
 
 from workers.embedded import embedded_postgres
 
+ROOT: Final = Path(__file__).parents[2]
 CLOSE: Final = {"by": NURSE_NORTH, "outcome": "treated", "held_as": "video"}
 CALM: Final = """
 [[ladder]]

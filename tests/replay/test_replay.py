@@ -41,9 +41,9 @@ Only while no case runs anywhere (before the first release) may the corpus be ma
 What the replay said: {fault}
 """
 WHAT_CHANGED = """
-The stored history {name!r} is not the one whose commands were committed (fingerprint.json beside this file). Histories
-are never edited, and made anew only while no case runs anywhere. If workflow code has changed for cases that run, this needs
-workflow.patched(): see WHAT_TO_DO in this file. If the change is meant:
+The stored history {name!r} is not the one whose commands were committed (fingerprint.json beside this file).
+Histories are never edited, and made anew only while no case runs anywhere. If workflow code has changed for cases that
+run, this needs workflow.patched(): see WHAT_TO_DO in this file. If the change is meant:
 
     python tests/replay/make_corpus.py            # adds what is new, and writes the fingerprint
 

@@ -7,6 +7,7 @@ told with seconds of real time.
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -340,9 +341,9 @@ async def test_the_whole_ladder_is_climbed_and_then_the_manager_is_told_every_da
     for number, alerted in enumerate(instants_of(view, "manager_alerted")[4:], 1):
         assert_at(alerted, at(day, "10:45") + timedelta(days=number))
     gateway = days.stage.gateway
-    assert gateway.reasons("ladder") == [
-        "new_case", "reminder", "escalated", "offered", "offered", "escalated", "offered", *["manager_alert"] * 10,
-    ]  # fmt: skip
+    assert Counter(gateway.reasons("ladder")) == {
+        "new_case": 1, "reminder": 1, "escalated": 2, "offered": 3, "manager_alert": 10,
+    }  # fmt: skip
     told = {(call["reason"], call["recipient"]) for call in gateway.calls if call["case_id"] == "ladder"}
     assert told == {
         ("new_case", "+46701740601"), ("reminder", "+46701740601"), ("escalated", "+46701740601"),

@@ -1,8 +1,8 @@
 """How activities are called: quick and local first, then for as long as it takes where operators can see it.
 
-A local activity costs no task of its own, but its attempts show nowhere. So what usually takes milliseconds is tried
-locally a few times; when that fails (Postgres is away), the same errand goes on as a regular activity, which is retried
-for ever and shows its attempts and last error in the Web UI.
+A local activity costs no task of its own, but its attempts and its summary show nowhere. So what usually takes
+milliseconds is tried locally a few times; when that fails (Postgres is away), the same errand goes on as a regular
+activity, which is retried for ever and shows its attempts and last error in the Web UI.
 """
 
 from datetime import timedelta
@@ -43,6 +43,8 @@ async def run_errand(
 ) -> Answer:
     """The activity's answer, however long it takes; or within ``patience``, counted from when it was not quick.
 
+    Operators see ``summary`` where it was not quick.
+
     Raises:
         ApplicationError: one that the activity said not to retry.
         OutOfPatience: it took longer than it may.
@@ -54,7 +56,6 @@ async def run_errand(
             result_type=answer,
             start_to_close_timeout=LOCAL_ATTEMPT,
             retry_policy=QUICKLY,
-            summary=summary,
         )
     except FailureError as error:
         # A local activity that is given up raises its own failure, not wrapped in an ActivityError as a regular one.

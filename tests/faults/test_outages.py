@@ -383,6 +383,7 @@ async def test_what_is_encrypted_under_a_missing_key_waits_and_goes_on_when_the_
     handle = stage.client.get_workflow_handle("case-no-key")
     # The task is tried again with pauses that grow.
     await until(lambda: stage.log("no-key"), seconds=40)
+    await until(lambda: goes_on(handle), seconds=40)
     assert (await handle.execute_update("accept", {"by": NURSE_NORTH}))["status"] == "accepted"
     await until(lambda: goes_on(there), seconds=40)
     view = await there.execute_update("close", CLOSE)

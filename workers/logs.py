@@ -54,18 +54,7 @@ def configure(log_format: LogFormat, level: str = "INFO", stream: TextIO | None 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(target)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=before,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.StackInfoRenderer(),
-                structlog.processors.format_exc_info,  # without the variables, which hold payloads
-                _only_plain_values,
-                _renderer(log_format, target),
-            ],
-        )
-    )
+    handler.setFormatter(_formatter(before, log_format, target))
     _send_all_to(handler, level)
     structlog.configure(
         processors=[
@@ -81,6 +70,19 @@ def configure(log_format: LogFormat, level: str = "INFO", stream: TextIO | None 
     # What they say there stands in fields of its own.
     workflow.logger.workflow_info_on_message = False
     activity.logger.activity_info_on_message = False
+
+
+def _formatter(before: list[Processor], log_format: LogFormat, target: TextIO) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=before,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,  # without the variables, which hold payloads
+            _only_plain_values,
+            _renderer(log_format, target),
+        ],
+    )
 
 
 def _send_all_to(handler: logging.Handler, level: str) -> None:

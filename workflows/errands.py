@@ -1,6 +1,6 @@
 """How activities are called: quick and local first, then for as long as it takes where operators can see it.
 
-A local activity costs no task of its own, but its attempts and its summary show nowhere. So what usually takes
+A local activity costs no task of its own, but its attempts show nowhere. So what usually takes
 milliseconds is tried locally a few times; when that fails (Postgres is away), the same errand goes on as a regular
 activity, which is retried for ever and shows its attempts and last error in the Web UI.
 """
@@ -43,8 +43,6 @@ async def run_errand(
 ) -> Answer:
     """The activity's answer, however long it takes; or within ``patience``, counted from when it was not quick.
 
-    Operators see ``summary`` where it was not quick.
-
     Raises:
         ApplicationError: one that the activity said not to retry.
         OutOfPatience: it took longer than it may.
@@ -56,6 +54,7 @@ async def run_errand(
             result_type=answer,
             start_to_close_timeout=LOCAL_ATTEMPT,
             retry_policy=QUICKLY,
+            summary=summary,
         )
     except FailureError as error:
         # A local activity that is given up raises its own failure, not wrapped in an ActivityError as a regular one.
@@ -63,6 +62,12 @@ async def run_errand(
     else:
         return quick
     workflow.logger.warning("%s did not succeed at once and goes on as a regular activity", name)
+    return await _run_for_long(name, argument, answer, summary, patience)
+
+
+async def _run_for_long(
+    name: str, argument: BaseModel, answer: type[Answer], summary: str, patience: timedelta | None
+) -> Answer:
     try:
         slow: Answer = await workflow.execute_activity(
             name,

@@ -70,5 +70,5 @@ def _place_of_fault(text: str) -> tuple[int, str] | None:
     except json.JSONDecodeError as error:
         return error.lineno, f"is not JSON: {error.msg}"
     except (ValueError, RecursionError):
-        pass  # a number of too many digits, or nested too deeply: the whole of it is wrong
+        return None  # a number of too many digits, or nested too deeply: the whole of it is wrong
     return None

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from workers.bench.lives import Driver, driving
+from workers.bench.lives import QUIET, Driver, driving
 from workers.bench.meter import PARTS, Reading, read_meter, settled_kib
 from workers.bench.results import Block, History
 from workers.bench.stack import Servers, Serving, serving
@@ -51,7 +51,7 @@ async def _play(on: Servers, variant: Variant, number: int, *, lives: int, alone
         await asyncio.sleep(DRAINING)
         after = read_meter(on, worker)
         solitary = [f"{tag}-alone-{nth}" for nth in range(alone)]
-        accept_to_row = [await driver.live(case_id) for case_id in solitary]
+        accept_to_row = [await driver.live(case_id, QUIET) for case_id in solitary]
         histories = [await driver.history_of(case_id) for case_id in solitary[:HISTORIES]]
     return Block(
         variant=variant.name,

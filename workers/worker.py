@@ -31,7 +31,7 @@ READY: Final = "ready"
 GRACE: Final = timedelta(seconds=5)
 """How long a worker that is told to stop finishes what it has in hand."""
 
-CACHED_CASES: Final = 500
+CACHED_CASES: Final = 250
 """Cases kept in memory between their tasks. The others wait in the server and are replayed when something happens to
 them: that costs milliseconds then, and holds very many open cases in little memory (docs/performance.md)."""
 

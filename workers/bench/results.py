@@ -101,16 +101,18 @@ class Results:
         """Worker memory of a waiting case, where it was measured."""
         return next((each.kib for each in self.waiting if (each.variant, each.cached) == (variant, cached)), None)
 
-    def goals(self, product: str, usual: str, floor: str, cached: int) -> list[Goal]:
+    def goals(self, product: str, usual: str, floor: str, cached: int, default_cache: int) -> list[Goal]:
         """How the product stands; throughput is compared within each round, as the machine differs between them."""
         goals = [
             Goal("throughput", usual, AT_LEAST_OF_USUAL, "at least", self._throughput_ratio(product, usual)),
             Goal("throughput", floor, AT_LEAST_OF_FLOOR, "at least", self._throughput_ratio(product, floor)),
         ]
-        ours, theirs = self.kib(product, cached), self.kib(floor, cached)
-        if ours is not None and theirs:
-            memory = Spread.of([ours / theirs])
-            goals.append(Goal("worker memory a waiting case", floor, AT_MOST_OF_FLOOR_MEMORY, "at most", memory))
+        # As each comes; and with equal caches, which tells what a cached case costs.
+        for size, words in ((default_cache, "each with its own cache"), (cached, "with equal caches")):
+            ours, theirs = self.kib(product, cached), self.kib(floor, size)
+            if ours is not None and theirs:
+                what = f"worker memory a waiting case, {words}"
+                goals.append(Goal(what, floor, AT_MOST_OF_FLOOR_MEMORY, "at most", Spread.of([ours / theirs])))
         return goals
 
     def _throughput_ratio(self, product: str, beside: str) -> Spread:

@@ -22,7 +22,9 @@ def render(results: Results, names: Sequence[str], cached: int, default_cache: i
         *_rows(["", *(f"**{name}**" for name in names)], _measured(results, names)),
         *_memory(results, names, cached, default_cache),
         "",
-        *_rows(["goal", "bound", "measured", ""], map(_goal, results.goals(product, usual, floor, cached))),
+        *_rows(
+            ["goal", "bound", "measured", ""], map(_goal, results.goals(product, usual, floor, cached, default_cache))
+        ),
         "",
         *(f"{note}  " for note in notes),
     ]
@@ -63,6 +65,7 @@ def _measured(results: Results, names: Sequence[str]) -> list[list[str]]:
             row(f"CPU ms a case: {PART_NAMES[part]}", lambda block, part=part: block.cpu_ms[part])  # type: ignore[misc]
             for part in PARTS
         ),
+        row("CPU ms a case, together", lambda block: sum(block.cpu_ms.values())),
         row("history events", lambda block: block.history.events, 0),
         row("history bytes", lambda block: block.history.bytes, 0),
         row("workflow tasks", lambda block: block.history.tasks, 0),

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from temporalio.envconfig import ClientConfig, ClientConnectConfig
+from temporalio.envconfig import ClientConnectConfig
 
+from omhand.client.connecting import connect_config
+from omhand.client.faults import NotConfigured
 from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
 
 T = TypeVar("T")
@@ -130,19 +132,10 @@ def temporal_connect_config(environ: Mapping[str, str] | None = None) -> ClientC
     Where they do not say, the server is ``localhost:7233`` and the namespace ``default``, as for
     Temporal's own tools. Raises SettingsError.
     """
-    variables = os.environ if environ is None else environ
-    file = variables.get("TEMPORAL_CONFIG_FILE", "")
-    if file and not Path(file).exists():  # the loader would go on without it
-        raise SettingsError(["TEMPORAL_CONFIG_FILE: there is no such file"])
     try:
-        config = ClientConfig.load_client_connect_config(config_file=file or None, override_env_vars=dict(variables))
-    except OSError as error:
-        message = f"TEMPORAL_*: a file that it names cannot be read ({error.strerror})"
-        raise SettingsError([message]) from error
-    except (RuntimeError, ValueError) as error:
-        # Only the first line: what follows quotes the file, and the file may hold an API key.
-        message = f"TEMPORAL_*: {str(error).partition(chr(10))[0]}"
-        raise SettingsError([message]) from None
+        config = connect_config(os.environ if environ is None else environ)
+    except NotConfigured as fault:
+        raise SettingsError([str(fault)]) from None
     config.setdefault("target_host", "localhost:7233")
     config.setdefault("namespace", "default")
     return config

@@ -27,8 +27,11 @@ def connect_config(environ: Mapping[str, str]) -> ClientConnectConfig:
         msg = "TEMPORAL_CONFIG_FILE: there is no such file"
         raise NotConfigured(msg)
     try:
-        return ClientConfig.load_client_connect_config(override_env_vars=dict(environ))
-    except (OSError, RuntimeError, ValueError) as error:
+        return ClientConfig.load_client_connect_config(config_file=file or None, override_env_vars=dict(environ))
+    except OSError as error:
+        msg = f"TEMPORAL_*: a file that it names cannot be read ({error.strerror})"
+        raise NotConfigured(msg) from error
+    except (RuntimeError, ValueError) as error:
         # Only the first line: what follows quotes the file, and the file may hold an API key.
         msg = f"TEMPORAL_*: {str(error).partition(chr(10))[0]}"
         raise NotConfigured(msg) from None

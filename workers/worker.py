@@ -20,6 +20,7 @@ from activities.postgres.pool import open_pool
 from activities.records import Records
 from omhand.codec import data_converter
 from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, SEARCH_ATTRIBUTE_TYPES
+from workers.logs import core_logging
 from workers.settings import Settings, temporal_connect_config
 from workflows.entrance import Entrance
 
@@ -46,10 +47,9 @@ INDEXED_TYPES: Final = {
 
 async def connect(settings: Settings) -> Client:
     """The connection to Temporal, with metrics where they are wanted and payloads encrypted where there are keys."""
-    runtime = None
-    if settings.metrics_address:
-        prometheus = PrometheusConfig(bind_address=settings.metrics_address, durations_as_seconds=True)
-        runtime = Runtime(telemetry=TelemetryConfig(metrics=prometheus))
+    address = settings.metrics_address
+    metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True) if address else None
+    runtime = Runtime(telemetry=TelemetryConfig(logging=core_logging(), metrics=metrics))
     converter = data_converter(settings.codec("mark"))
     return await Client.connect(**temporal_connect_config(), data_converter=converter, runtime=runtime)
 

@@ -105,7 +105,7 @@ class Rules:
         if before:
             return RouteAnswer(before=_as_before(question.outcome.case_id, before))
         region = await self.current()
-        today = question.at.astimezone(region.zone).date()
+        today = region.day_of(question.at)
         to = route(question.outcome, region.policy.routing, today)
         if isinstance(to, NotInRoutine):
             return RouteAnswer(refused=StartRefused(fault=StartFault.NOT_IN_ROUTINE, message=to.message))

@@ -14,7 +14,7 @@ Nothing here reads a clock, a time-zone database or a holiday list: they come in
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
@@ -74,6 +74,10 @@ class Calendar:
     def is_running(self, at: datetime) -> bool:
         """Whether the unit is open or on call at `at`: whether its opening-hours clock goes."""
         return self.is_open(at) or self.is_on_call(at)
+
+    def only_on_call(self) -> "Calendar":
+        """The unit's on-call time without its opening hours."""
+        return replace(self, opening=NO_HOURS)
 
     def running(self, start: datetime) -> Iterator[Interval]:
         """Yield the running time from `start` on: intervals in UTC, in order, gaps between them.

@@ -4,15 +4,89 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from omhand.contract.events import Event
-from omhand.contract.names import Kind, Origin, Outcome, Status
+from omhand.contract.events import Asker, Event
+from omhand.contract.names import (
+    VISITS,
+    ConsultationStatus,
+    Ground,
+    Kind,
+    OfferWhy,
+    Origin,
+    Outcome,
+    Phase,
+    Status,
+)
 from omhand.contract.opening import StaffMember
 from omhand.contract.plan import Moment, Plan
-from omhand.contract.view import OfferView, View
+from omhand.contract.view import ConsultationView, HandoverView, OfferView, View
 from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, Time, Wire
 
 WATCH: Final = timedelta(days=1)
 """How often the manager is told of a case whose ladder has ended: an open case never falls silent (R1)."""
+
+
+QUESTION_OFFER: Final = "1.0"
+"""Names the offer that a consultation is to the unit that is asked."""
+
+
+def next_of(plan: Plan, done: int) -> Moment:
+    """What is next by a plan of which so many moments have happened; after its last, the manager is told daily."""
+    beyond = done - len(plan.moments)
+    if beyond < 0:
+        return plan.moments[done]
+    last = plan.moments[-1].at if plan.moments else plan.since
+    return Moment(at=last + (beyond + 1) * WATCH, do="alert_manager")
+
+
+class Handover(Wire):
+    """A handover that waits for its answer. The sender is the responsible unit until then (H3)."""
+
+    offer: str
+    to_unit: HsaId
+    to_profession: ProfessionName | None
+    to_staff: HsaId | None
+    ground: Ground
+    reference: str | None
+    by: StaffMember
+    at: Time
+    plan: Plan
+    """Of the answer, on the receiving unit's clock (H4). The case's own plan goes on beside it."""
+    done: Number = 0
+
+    @property
+    def next_moment(self) -> Moment:
+        """What happens next because nobody answers."""
+        return next_of(self.plan, self.done)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the receiving unit has been told of it."""
+        return any(moment.do == "notify" for moment in self.plan.moments[: self.done])
+
+    def as_offer(self) -> OfferView:
+        """As the receiving unit sees it, beside the offers of an escalation."""
+        return OfferView(
+            offer=self.offer,
+            unit=self.to_unit,
+            profession=self.to_profession,
+            staff=self.to_staff,
+            why=OfferWhy.HANDOVER,
+            since=self.at,
+            answer_by=self.plan.due_at,
+        )
+
+
+class Consultation(Wire):
+    """A consultation of this case, as this case knows it."""
+
+    case_id: CaseId
+    to_unit: HsaId
+    status: ConsultationStatus = ConsultationStatus.OPEN
+    takes_over: Flag | None = None
+    answered_by: HsaId | None = None
+    """The unit that answered: not always the one that was asked."""
+    asked_by: HsaId
+    """The unit that asked: not always the one that is responsible now."""
 
 
 class Case(Wire):
@@ -38,6 +112,10 @@ class Case(Wire):
     plan: Plan
     done: Number = 0
     """How many of the plan's moments have happened."""
+    handover: Handover | None = None
+    consultations: tuple[Consultation, ...] = ()
+    asker: Asker | None = None
+    """Who asks, where this is a consultation."""
     accept_by: Time | None = None
     """When it was due to be accepted, of the last time that it waited."""
     was_late: Flag = False
@@ -49,6 +127,11 @@ class Case(Wire):
     outcome: Outcome | None = None
     seq: Number
     """Of the last event."""
+
+    @property
+    def is_visit(self) -> bool:
+        """For professions that work clinically, and never held by phone (K1d, P4)."""
+        return self.kind in VISITS
 
     @property
     def is_open(self) -> bool:
@@ -68,11 +151,13 @@ class Case(Wire):
         """What happens next by itself; None for a closed case."""
         if not self.is_open:
             return None
-        beyond = self.done - len(self.plan.moments)
-        if beyond < 0:
-            return self.plan.moments[self.done]
-        last = self.plan.moments[-1].at if self.plan.moments else self.plan.since
-        return Moment(at=last + (beyond + 1) * WATCH, do="alert_manager")
+        own = next_of(self.plan, self.done)
+        return self.handover.next_moment if self.handover and self.is_handover_next else own
+
+    @property
+    def is_handover_next(self) -> bool:
+        """Whether what happens next is about the pending handover; of what is due at once the case's own goes first."""
+        return self.handover is not None and self.handover.next_moment.at < next_of(self.plan, self.done).at
 
     def next_instant(self, now: datetime) -> datetime | None:
         """When the case has to be looked at again: its next moment, or when it becomes overdue."""
@@ -85,13 +170,40 @@ class Case(Wire):
         if self.due_at is not None and self.due_at > now:
             yield self.due_at
 
+    @property
+    def open_offers(self) -> tuple[OfferView, ...]:
+        """Every offer that can be answered: a consultation's own first, a pending handover's last."""
+        own = (self._as_question(self.asker),) if self.asker and self.status is Status.WAITING else ()
+        handed = (self.handover.as_offer(),) if self.handover else ()
+        return own + self.offers + handed
+
+    def _as_question(self, asker: Asker) -> OfferView:
+        return OfferView(
+            offer=QUESTION_OFFER,
+            unit=self.responsible_unit,
+            profession=self.profession,
+            staff=asker.to_staff,
+            why=OfferWhy.CONSULTATION,
+            since=self.plan.since,
+            answer_by=self.plan.due_at,
+        )
+
     def offer_to(self, unit: str) -> OfferView | None:
-        """The open offer that this unit has, if any."""
+        """The open offer that this unit has beside a handover, if any."""
         return next((offer for offer in self.offers if offer.unit == unit), None)
+
+    def is_handed_to(self, unit: str) -> bool:
+        """Whether a handover to this unit waits for its answer."""
+        return self.handover is not None and self.handover.to_unit == unit
 
     def concerns(self, unit: str) -> bool:
         """Whether the unit is responsible, or is offered the case."""
-        return unit == self.responsible_unit or self.offer_to(unit) is not None
+        return unit == self.responsible_unit or self.offer_to(unit) is not None or self.is_handed_to(unit)
+
+    @property
+    def is_being_answered(self) -> bool:
+        """Whether its clock counts to an answer, which goes on whoever takes it."""
+        return self.plan.phase is Phase.CONSULTATION
 
 
 def view(case: Case, log: tuple[Event, ...], now: datetime, linked: tuple[str, ...] = ()) -> View:
@@ -104,12 +216,15 @@ def view(case: Case, log: tuple[Event, ...], now: datetime, linked: tuple[str, .
         profession=case.profession,
         responsible_unit=case.responsible_unit,
         assigned_to=case.holder.staff if case.holder else None,
-        offers=case.offers,
+        offers=case.open_offers,
         escalation_level=case.escalation_level,
         due_at=case.due_at,
         overdue=case.is_overdue(now),
-        handover=None,
-        consultations=(),
+        handover=_handover_view(case.handover) if case.handover else None,
+        consultations=tuple(
+            ConsultationView(case_id=each.case_id, to_unit=each.to_unit, status=each.status, takes_over=each.takes_over)
+            for each in case.consultations
+        ),
         booking=None,
         opened_at=case.opened_at,
         accepted_at=case.accepted_at,
@@ -117,4 +232,18 @@ def view(case: Case, log: tuple[Event, ...], now: datetime, linked: tuple[str, .
         outcome=case.outcome,
         linked_cases=linked,
         log=log,
+    )
+
+
+def _handover_view(handover: Handover) -> HandoverView:
+    return HandoverView(
+        offer=handover.offer,
+        to_unit=handover.to_unit,
+        to_profession=handover.to_profession,
+        to_staff=handover.to_staff,
+        ground=handover.ground,
+        reference=handover.reference,
+        by=handover.by.staff,
+        at=handover.at,
+        answer_by=handover.plan.due_at,
     )

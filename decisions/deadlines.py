@@ -1,50 +1,86 @@
-"""What happens by itself when its instant has come (K1e, K1f, P5, R1)."""
+"""What happens by itself when its instant has come (K1e, K1f, H4, P5, P6, R1)."""
 
 from typing import Final
 
 from decisions.case import Case
 from decisions.effects import Course
-from omhand.contract.events import Escalated, ManagerAlerted, NewOffer, Notified, Offered
+from omhand.contract.events import Escalated, LeftAtClosing, ManagerAlerted, NewOffer, Notified, Offered
 from omhand.contract.names import OfferWhy, Reason
 from omhand.contract.plan import Moment
 
 NOBODY_OPEN: Final = "no further unit that is open or on call could be offered the case"
 STILL_WAITING: Final = "the ladder asks for it: the case has not been handled in its time"
+UNANSWERED: Final = "the ladder asks for it: the handover has not been answered in its time"
+UNIT_CLOSES: Final = "the unit closes, and nobody has taken the case"
 
 
 def pass_moments(course: Course) -> None:
     """Everything that is due at the course's instant or before happens, in order."""
     while (moment := course.now.next_moment()) is not None and moment.at <= course.at:
-        _ACTS[moment.do](course, moment)
+        if course.now.is_handover_next:
+            _pass_handover_moment(course, moment)
+        else:
+            _ACTS[moment.do](course, moment)
+
+
+def tell(course: Course, unit: str, reason: Reason) -> None:
+    """A unit is told by its phone of what has just happened."""
+    course.happens(Notified(key=_key(course), unit=unit, reason=reason))
 
 
 def alert_manager(
-    course: Course, reason: Reason, because: str, moment: int | None = None, *, by_email: bool = False
+    course: Course,
+    reason: Reason,
+    because: str,
+    moment: int | None = None,
+    *,
+    by_email: bool = False,
+    unit: str | None = None,
+    handover: bool = False,
 ) -> None:
-    """The operations manager of the responsible unit is told (R1): by phone where there is one."""
-    case = course.now
-    key = f"{case.case_id}/{course.next_seq}"
-    unit = case.responsible_unit
-    course.happens(ManagerAlerted(key=key, unit=unit, reason=reason, because=because, moment=moment, by_email=by_email))
+    """The operations manager of the responsible unit, or of the one that is named, is told (R1).
+
+    By phone where there is one.
+    """
+    course.happens(
+        ManagerAlerted(
+            key=_key(course),
+            unit=unit or course.now.responsible_unit,
+            reason=reason,
+            because=because,
+            moment=moment,
+            by_email=by_email,
+            handover=handover,
+        )
+    )
+
+
+def _key(course: Course) -> str:
+    return f"{course.now.case_id}/{course.next_seq}"
 
 
 def _notify(course: Course, _moment: Moment) -> None:
     case = course.now
     reminded = any(earlier.do == "notify" for earlier in case.plan.moments[: case.done])
-    _notify_unit(course, Reason.REMINDER if reminded else Reason.NEW_CASE)
+    first, again = (
+        (Reason.CONSULTATION, Reason.UNANSWERED) if case.is_being_answered else (Reason.NEW_CASE, Reason.REMINDER)
+    )
+    _notify_unit(course, again if reminded else first)
 
 
 def _notify_unit(course: Course, reason: Reason, *, escalation_off: bool = False) -> None:
     case = course.now
-    key = f"{case.case_id}/{course.next_seq}"
     unit = case.responsible_unit
-    course.happens(Notified(key=key, unit=unit, reason=reason, moment=case.done, escalation_off=escalation_off))
+    course.happens(
+        Notified(key=_key(course), unit=unit, reason=reason, moment=case.done, escalation_off=escalation_off)
+    )
 
 
 def _offer(course: Course, moment: Moment) -> None:
     if moment.off:
         # The switch of K1e: nobody else is asked, but the own unit is told all the same.
-        _notify_unit(course, Reason.REMINDER, escalation_off=True)
+        again = Reason.UNANSWERED if course.now.is_being_answered else Reason.REMINDER
+        _notify_unit(course, again, escalation_off=True)
         return
     index = course.now.done
     new = _not_yet_offered(course.now, moment)
@@ -60,13 +96,12 @@ def _offer(course: Course, moment: Moment) -> None:
 
 
 def _not_yet_offered(case: Case, moment: Moment) -> tuple[str, ...]:
-    return tuple(unit for unit in moment.units if not case.concerns(unit))
+    """A unit that is asked to take the case over is offered it all the same: a handover can be withdrawn."""
+    return tuple(unit for unit in moment.units if unit != case.responsible_unit and case.offer_to(unit) is None)
 
 
 def _raise_level(course: Course, index: int) -> None:
-    case = course.now
-    key = f"{case.case_id}/{course.next_seq}"
-    course.happens(Escalated(level=case.escalation_level + 1, key=key, moment=index))
+    course.happens(Escalated(level=course.now.escalation_level + 1, key=_key(course), moment=index))
 
 
 def _make_offers(course: Course, why: OfferWhy, units: tuple[str, ...], index: int) -> None:
@@ -83,4 +118,43 @@ def _alert(course: Course, _moment: Moment) -> None:
     alert_manager(course, Reason.MANAGER_ALERT, STILL_WAITING, course.now.done)
 
 
-_ACTS: Final = {"notify": _notify, "offer": _offer, "alert_manager": _alert}
+# Closing time (P6) -------------------------------------------------------------------------------------------------
+
+
+def _warn_of_closing(course: Course, _moment: Moment) -> None:
+    _notify_unit(course, Reason.CLOSING_SOON)
+
+
+def _leave_at_closing(course: Course, moment: Moment) -> None:
+    """The unit goes home and the case is left: its manager is told, and others who are open may take it."""
+    index = course.now.done
+    course.happens(LeftAtClosing(unit=course.now.responsible_unit, moment=index))
+    alert_manager(course, Reason.LEFT_AT_CLOSING, UNIT_CLOSES)
+    new = _not_yet_offered(course.now, moment)
+    if new:
+        _make_offers(course, OfferWhy.CLOSING, new, index)
+
+
+_ACTS: Final = {
+    "notify": _notify,
+    "offer": _offer,
+    "alert_manager": _alert,
+    "warn_of_closing": _warn_of_closing,
+    "leave_at_closing": _leave_at_closing,
+}
+
+
+# A handover that nobody answers (H4) -------------------------------------------------------------------------------
+
+
+def _pass_handover_moment(course: Course, moment: Moment) -> None:
+    pending = course.now.handover
+    assert pending is not None, "a moment of a handover is of one that is pending"
+    index = pending.done
+    if moment.do == "alert_manager":
+        alert_manager(course, Reason.MANAGER_ALERT, UNANSWERED, index, unit=pending.to_unit, handover=True)
+        return
+    unit = course.now.responsible_unit if moment.do == "tell_sender" else pending.to_unit
+    is_first = moment.do == "notify" and not pending.is_told
+    reason = Reason.HANDOVER_REQUESTED if is_first else Reason.HANDOVER_UNANSWERED
+    course.happens(Notified(key=_key(course), unit=unit, reason=reason, moment=index, handover=True))

@@ -4,20 +4,21 @@
 puts it in the log.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from decisions import visits
+from decisions import consultation, handling, handover
 from decisions.case import Case
 from decisions.deadlines import alert_manager, pass_moments
 from decisions.effects import Course, Decision, Notice, Refusal
+from decisions.errands import Asking, Ended
 from decisions.facts import Facts
 from decisions.lifecycle import actions_of
 from omhand.contract.actions import ACTIONS, Action, ActionId, By
-from omhand.contract.events import Noted, Opened, Rejected
-from omhand.contract.names import ActionName, Code, Kind, Phase, Reason
+from omhand.contract.events import Asker, ConsultationWithdrawn, Noted, Opened, Rejected
+from omhand.contract.names import ActionName, Code, ConsultationStatus, Kind, Reason, Status
 from omhand.contract.opening import Opening
 from omhand.contract.plan import Plan
 from omhand.contract.wire import Malformed, Wire, read
@@ -38,14 +39,17 @@ class Identified(Wire):
 Rule = Callable[[Course, Action, Facts], Refusal | None]
 
 RULES: Final[Mapping[ActionName, Rule]] = MappingProxyType({
-    ActionName.ACCEPT: visits.accept,
-    ActionName.REFUSE: visits.refuse,
-    ActionName.WITHDRAW: visits.withdraw,
-    ActionName.RELEASE: visits.release,
-    ActionName.REPRIORITISE: visits.reprioritise,
-    ActionName.NOTE: visits.note,
-    ActionName.CLOSE: visits.close,
-    ActionName.CANCEL: visits.cancel,
+    ActionName.ACCEPT: handling.accept,
+    ActionName.REFUSE: handling.refuse,
+    ActionName.HAND_OVER: handover.hand_over,
+    ActionName.WITHDRAW: handling.withdraw,
+    ActionName.RELEASE: handling.release,
+    ActionName.CONSULT: consultation.consult,
+    ActionName.ANSWER: consultation.answer,
+    ActionName.REPRIORITISE: handling.reprioritise,
+    ActionName.NOTE: handling.note,
+    ActionName.CLOSE: handling.close,
+    ActionName.CANCEL: handling.cancel,
 })  # fmt: skip
 
 
@@ -53,8 +57,11 @@ LONGEST_MESSAGE: Final = 1_000
 """Of a refusal, in the log: a payload with very many faults is told of in full to whoever sent it."""
 
 
-def open_case(kind: Kind, opening: Opening, plan: Plan, now: datetime) -> Decision:
-    """A unit receives the case; what is due at once happens at once."""
+def open_case(kind: Kind, opening: Opening, plan: Plan, now: datetime, about: str | None = None) -> Decision:
+    """A unit receives the case; what is due at once happens at once.
+
+    ``about`` is the case that asks, where this is a consultation of one.
+    """
     course = Course(at=now)
     course.open(
         opening.case_id,
@@ -65,10 +72,20 @@ def open_case(kind: Kind, opening: Opening, plan: Plan, now: datetime) -> Decisi
             priority=opening.priority,
             origin=opening.origin,
             plan=plan,
+            level=opening.level,
+            asker=_asker(opening, about),
+            question=opening.question,
         ),
     )
     pass_moments(course)
     return course.decision()
+
+
+def _asker(opening: Opening, about: str | None) -> Asker | None:
+    if opening.asked_by is None:
+        return None
+    to_staff = opening.to.staff if opening.to else None
+    return Asker(by=opening.asked_by, case_id=about, to_staff=to_staff, wants_handover=opening.wants_handover)
 
 
 def read_action(name: str, payload: object) -> Action | Refusal:
@@ -141,14 +158,51 @@ def tick(case: Case, now: datetime) -> Decision:
 def undelivered(case: Case, notice: Notice, error: str, now: datetime) -> Decision:
     """A notification failed for good: the manager is told, by another way where there is one; never nobody."""
     course = Course(at=now, case=case)
-    of_no_use = notice.until_taken and case.plan.phase is not Phase.WAITING
-    if of_no_use or not case.is_open:
+    if _is_of_no_use(case, notice):
         return course.decision()
     because = f"{notice.reason} to {notice.unit} could not be delivered: {error}"
+    # Whoever waits for an answer has to know that nobody has been asked; of what has ended, whoever was to be told.
+    about = notice.scope == "handover"
+    unit = notice.unit if notice.scope == "always" or (about and notice.to != "unit") else None
     if notice.to == "unit":
-        alert_manager(course, Reason.GATEWAY_FAILED, because)
+        alert_manager(course, Reason.GATEWAY_FAILED, because, unit=unit, handover=about)
     elif notice.to == "manager":
-        alert_manager(course, Reason.GATEWAY_FAILED, because, by_email=True)
+        alert_manager(course, Reason.GATEWAY_FAILED, because, by_email=True, unit=unit, handover=about)
     else:
         course.happens(Noted(text=f"Nobody could be told: {because}"))
+    return course.decision()
+
+
+def _is_of_no_use(case: Case, notice: Notice) -> bool:
+    if notice.scope == "always":
+        return False
+    is_answered = notice.scope == "handover" and case.handover is None
+    is_taken = notice.until_taken and case.status is not Status.WAITING
+    return is_answered or is_taken or not case.is_open
+
+
+def consultations_ended(case: Case, ended: Sequence[Ended], now: datetime) -> Decision:
+    """Consultations of this case have ended: its log tells of it (K4a)."""
+    course = Course(at=now, case=case)
+    consultation.learn(course, ended)
+    return course.decision()
+
+
+def consultation_not_opened(case: Case, which: str, why: str, now: datetime) -> Decision:
+    """A consultation could not be opened: nobody waits for an answer that cannot come."""
+    course = Course(at=now, case=case)
+    known = next((each for each in case.consultations if each.case_id == which), None)
+    if known is None or known.status is not ConsultationStatus.OPEN:
+        return course.decision()
+    course.happens(
+        ConsultationWithdrawn(consultation=which, unit=known.to_unit, because=f"it could not be opened: {why}")
+    )
+    alert_manager(course, Reason.MANAGER_ALERT, f"the consultation {which} could not be opened: ask again")
+    return course.decision()
+
+
+def no_longer_asked(case: Case, asking: Asking, now: datetime) -> Decision:
+    """What the case that asked says of its question: it is still open, or this consultation ends."""
+    course = Course(at=now, by=asking.by, case=case)
+    consultation.no_longer_asked(course, asking)
     return course.decision()

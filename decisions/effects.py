@@ -3,16 +3,27 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from decisions.case import Case
 from decisions.lifecycle import evolve, opened
 from omhand.contract.actions import By
 from omhand.contract.events import Detail, Escalated, Event, ManagerAlerted, Notified, Offered
-from omhand.contract.names import Code, Kind, Phase, Reason
+from omhand.contract.names import Code, Kind, Phase, Reason, Status
 from omhand.contract.wire import CaseId, HsaId, Number, ProfessionName, Time, Wire
 
 Recipient = Literal["unit", "manager", "manager_by_email"]
+Scope = Literal["case", "handover", "always"]
+"""How long a notification is of use: until the case ends, until the handover is answered, or whatever happens."""
+
+NEWS: Final = frozenset({
+    Reason.HANDOVER_REFUSED, Reason.HANDOVER_WITHDRAWN, Reason.CONSULTATION_ANSWERED, Reason.CONSULTATION_WITHDRAWN,
+})  # fmt: skip
+"""They ask nobody to take the case: they tell what somebody has answered or taken back."""
+OUTLIVING: Final = frozenset({
+    Reason.HANDOVER_WITHDRAWN, Reason.CONSULTATION_ANSWERED, Reason.CONSULTATION_WITHDRAWN,
+})  # fmt: skip
+"""Of use to whoever is told also when the case that they are about has ended, just then perhaps."""
 
 
 class Notice(Wire):
@@ -33,6 +44,7 @@ class Notice(Wire):
     due_at: Time | None
     until_taken: bool
     """It asks for somebody to take the case: of no use, and withdrawn, once somebody has."""
+    scope: Scope = "case"
 
 
 class Refusal(Wire):
@@ -53,23 +65,32 @@ class Decision:
 
 def notices_of(case: Case, event: Event) -> tuple[Notice, ...]:
     """Who is to be told of an event, which has just made the case what it is: the event alone says it."""
-    until_taken = case.plan.phase is Phase.WAITING
-    return tuple(
-        Notice(
-            key=key,
-            case_id=case.case_id,
-            reason=reason,
-            unit=unit,
-            to=to,
-            kind=case.kind,
-            priority=case.priority,
-            profession=case.profession,
-            phase=case.plan.phase,
-            due_at=case.due_at,
-            until_taken=until_taken,
-        )
-        for key, reason, unit, to in _told(case, event.told())
+    told = event.told()
+    return tuple(_notice(case, told, key, reason, unit, to) for key, reason, unit, to in _told(case, told))
+
+
+def _notice(case: Case, told: Detail, key: str, reason: Reason, unit: str, to: Recipient) -> Notice:
+    answering = case.handover.plan if case.handover and _is_about_the_handover(told) else None
+    plan = answering or case.plan
+    scope: Scope = "handover" if answering else "case" if case.is_open and reason not in OUTLIVING else "always"
+    return Notice(
+        key=key,
+        case_id=case.case_id,
+        reason=reason,
+        unit=unit,
+        to=to,
+        kind=case.kind,
+        priority=case.priority,
+        profession=case.profession,
+        phase=plan.phase,
+        due_at=plan.due_at if case.is_open else None,
+        until_taken=case.status is Status.WAITING and not answering and reason not in NEWS,
+        scope=scope,
     )
+
+
+def _is_about_the_handover(told: Detail) -> bool:
+    return isinstance(told, Notified | ManagerAlerted) and told.handover
 
 
 def _told(case: Case, told: Detail) -> Iterator[tuple[str, Reason, str, Recipient]]:

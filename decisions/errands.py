@@ -10,10 +10,10 @@ from decisions.effects import Notice
 from decisions.facts import StartRefused
 from omhand.contract.actions import By
 from omhand.contract.events import Event
-from omhand.contract.names import Channel, Kind
-from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome
+from omhand.contract.names import Channel, ConsultationStatus, Kind
+from omhand.contract.opening import IntakeAnswer, Opening, StaffMember, TriageOutcome
 from omhand.contract.patient import PatientId
-from omhand.contract.wire import CaseId, Flag, ShortText, Time, Wire
+from omhand.contract.wire import CaseId, Flag, HsaId, ShortText, Time, Wire
 
 LOOK_UP: Final = "look_up"
 """``facts.Question -> facts.Facts``: the directory's word on an action, at the moment that it is decided."""
@@ -23,6 +23,10 @@ LOOK_UP_ROUTE: Final = "look_up_route"
 """``RouteQuestion -> RouteAnswer``."""
 CONFIRM_OPENED: Final = "confirm_opened"
 """``OpenedCase -> OpenedCase``, once the case has been recorded; retried until then."""
+LOOK_UP_ENDED: Final = "look_up_ended"
+"""``Consulting -> AllEnded``: which of a case's consultations have ended, and how, as they have been recorded."""
+LOOK_UP_ASKING: Final = "look_up_asking"
+"""``Questioned -> Asking``: whether the case that asked still does, as it has been recorded."""
 RECORD: Final = "record"
 """``Step -> Recorded``: one transaction, idempotent on (case, seq). The first to write a seq has written it."""
 SEND_NOTICE: Final = "send_notice"
@@ -54,6 +58,45 @@ class RouteAnswer(Wire):
     refused: StartRefused | None = None
 
 
+class Consulting(Wire):
+    """A case's consultations whose end it does not know yet."""
+
+    consultations: tuple[CaseId, ...]
+
+
+class Ended(Wire):
+    """How a consultation has ended."""
+
+    case_id: CaseId
+    status: ConsultationStatus
+    unit: HsaId
+    """That ended it: which answered, or was asked to the last."""
+    by: StaffMember | None = None
+    takes_over: Flag = False
+    advice: str | None = None
+    reason: str | None = None
+
+
+class AllEnded(Wire):
+    """Those that have ended, in the order in which they were asked about."""
+
+    ended: tuple[Ended, ...]
+
+
+class Questioned(Wire):
+    """A consultation, and the case that asked."""
+
+    consultation: CaseId
+    asked_by: CaseId
+
+
+class Asking(Wire):
+    """How the case that asked looks at its question: open, withdrawn, or not needed as the case has ended."""
+
+    status: ConsultationStatus
+    by: StaffMember | None = None
+
+
 class OpenedCase(Wire):
     """A case that has been recorded."""
 
@@ -79,11 +122,13 @@ class Step(Wire):
     notices: tuple[Notice, ...]
     takes: Flag
     """Somebody has taken the case, or it has ended: what asks for that and has not gone out is withdrawn."""
+    settles: Flag = False
+    """A pending handover has been answered or withdrawn: what asks for that and has not gone out is withdrawn."""
     cause: str | None = None
     """What made it happen, by a name that stays the same if the task is lost and done again; null for the clock."""
     access: tuple[Access, ...] = ()
     patient: PatientId | None = None
-    """Only with the first step."""
+    """Only with the first step; of a case's consultation it is the case's, which the database knows."""
 
 
 class Earlier(Wire):

@@ -1,15 +1,16 @@
-"""Which ladder a phase of a case climbs, and at which instants (K1d, K1e, K1f, P5, R1)."""
+"""Which ladder a phase of a case climbs, and at which instants (K1d, K1e, K1f, K4b, K5e, H4, P5, R1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from decisions.case import WATCH
-from decisions.region import Region
-from omhand.contract.names import VISITS, Kind, OfferWhy, Origin, Phase
+from decisions.closing import closings
+from decisions.region import Region, Subject
+from omhand.contract.directory import Unit
+from omhand.contract.names import Kind, OfferWhy, Phase
 from omhand.contract.plan import Moment, Plan
 from omhand.contract.policy import Ladder
-from omhand.contract.wire import HsaId, Number, ProfessionName, Wire
 
 LONGEST_SILENCE: Final = timedelta(days=5)
 """A clock may stand still over Easter or Christmas, with the eves four days and a half. Where it stands longer, as at a
@@ -18,16 +19,14 @@ unit that is open on Saturdays only, the manager is told meanwhile: an open case
 COVERING_WITHIN: Final = timedelta(days=7)
 """A cooperating unit that opens later than this covers nobody today."""
 
+COVERED: Final = frozenset({
+    Kind.DROP_IN_VISIT, Kind.SCHEDULED_VISIT, Kind.CONSULTATION, Kind.PHONE_CONSULTATION,
+})  # fmt: skip
+"""The kinds that a unit watches for every profession, those that it has nobody in included (K1d, K4b, K5d)."""
 
-class Subject(Wire):
-    """What the rules have to know of a case to plan a phase of it."""
 
-    kind: Kind
-    priority: Number | None
-    profession: ProfessionName
-    unit: HsaId
-    """Whose clock it is: the responsible unit's."""
-    origin: Origin
+NOT_OFFERED: Final = frozenset({Phase.ACCEPTED, Phase.HANDOVER})
+"""The phases of what is one unit's to do: somebody has the case, or a handover is to be answered."""
 
 
 class NoLadder(LookupError):  # noqa: N818 - reads as what it says
@@ -40,26 +39,50 @@ def plan(region: Region, phase: Phase, subject: Subject, since: datetime) -> Pla
     Raises:
         NoLadder: the policy has none for such a case.
     """
-    ladder = region.policy.ladder_for(
-        phase, subject.kind, subject.priority, subject.profession, subject.unit, subject.origin
-    )
-    if ladder is None:
-        msg = f"the policy has no ladder for {subject.kind} in its phase {phase}"
-        raise NoLadder(msg)
-    steps = _alerts if phase is Phase.ACCEPTED else _steps
+    ladder = _ladder(region, phase, subject)
+    due_at = _instant(region, ladder, subject, since, ladder.due)
+    steps = _alerts if phase in NOT_OFFERED else _steps
     moments = [*steps(region, ladder, subject, since), *_repeats(region, ladder, subject, since)]
     ladder_ends = moments[-1].at
-    if phase is Phase.WAITING:
-        moments += _coverage(region, subject, since)
+    moments += _beside_the_ladder(region, phase, subject, since, due_at)
     # Python's sort keeps the order of what falls on one instant: the ladder's own order.
     moments.sort(key=lambda moment: moment.at)
     return Plan(
         phase=phase,
         since=since,
-        due_at=_instant(region, ladder, subject, since, ladder.due),
+        due_at=due_at,
         moments=tuple(_without_silence(moments, since, ladder_ends)),
         policy=region.version,
     )
+
+
+def _ladder(region: Region, phase: Phase, subject: Subject) -> Ladder:
+    phases = [phase]
+    if subject.kind is Kind.CONSULTATION:
+        # It is to be answered, whoever does so in the end: a policy need not have another ladder for handing it over.
+        phases.append(Phase.CONSULTATION)
+    for each in phases:
+        ladder = region.policy.ladder_for(
+            each, subject.kind, subject.priority, subject.profession, subject.unit, subject.origin
+        )
+        if ladder:
+            return ladder
+    msg = f"the policy has no ladder for {subject.kind} in its phase {phase}"
+    raise NoLadder(msg)
+
+
+def _beside_the_ladder(
+    region: Region, phase: Phase, subject: Subject, since: datetime, due_at: datetime
+) -> Iterator[Moment]:
+    """What the routine asks for whatever the policy's ladder says."""
+    if phase in {Phase.WAITING, Phase.CONSULTATION}:
+        yield from _coverage(region, subject, since)
+    if phase is Phase.WAITING:
+        yield from _on_call_meanwhile(region, subject, since)
+        yield from closings(region, subject, since)
+    if phase is Phase.HANDOVER:
+        # The sender is responsible all the while (H3), and is to know that nobody has answered (H4).
+        yield Moment(at=due_at, do="tell_sender")
 
 
 def _instant(region: Region, ladder: Ladder, subject: Subject, since: datetime, after: timedelta) -> datetime:
@@ -92,7 +115,7 @@ def _steps(region: Region, ladder: Ladder, subject: Subject, since: datetime) ->
 
 
 def _alerts(region: Region, ladder: Ladder, subject: Subject, since: datetime) -> Iterator[Moment]:
-    """The steps of a case that somebody has: it cannot be offered to others, so the manager is told instead."""
+    """The steps of what is one unit's to do: it is offered to nobody else, so the manager is told instead."""
     for step in ladder.steps:
         do = "notify" if step.do == "notify" else "alert_manager"
         yield Moment(at=_instant(region, ladder, subject, since, step.after), do=do)
@@ -124,15 +147,40 @@ def _coverage(region: Region, subject: Subject, since: datetime) -> Iterator[Mom
 
     One that is closed then is offered the case when it next opens, so that nobody is left out in silence.
     """
-    if subject.kind not in VISITS or subject.profession in region.units[subject.unit].professions:
+    if subject.kind not in COVERED or subject.profession in region.units[subject.unit].professions:
         return
-    covering: dict[datetime, list[str]] = {}
-    for unit in region.candidates("cooperating", subject.unit, since):
-        opens = region.calendars[unit.id].next_running(since)
-        if opens is not None and opens - since <= COVERING_WITHIN and subject.profession in unit.professions:
-            covering.setdefault(opens, []).append(unit.id)
-    for at, units in covering.items():
-        yield Moment(at=at, do="offer", why=OfferWhy.COVERAGE, units=tuple(units))
+    opening = (
+        (unit, region.calendars[unit.id].next_running(since))
+        for unit in region.candidates("cooperating", subject.unit, since)
+        if subject.profession in unit.professions
+    )
+    yield from _offered_when_open(opening, OfferWhy.COVERAGE, since + COVERING_WITHIN)
+
+
+def _on_call_meanwhile(region: Region, subject: Subject, since: datetime) -> Iterator[Moment]:
+    """K5d, K5e: what 1177 sends while the unit is neither open nor on call is offered to on-call units meanwhile."""
+    opens = region.calendars[subject.unit].next_running(since)
+    if subject.kind is not Kind.PHONE_CONSULTATION or opens == since:
+        return
+    on_call = (
+        (unit, region.next_on_call(unit, since))
+        for unit in region.units.values()
+        if unit.id != subject.unit and subject.profession in unit.professions
+    )
+    latest = since + COVERING_WITHIN if opens is None else opens - timedelta.resolution
+    yield from _offered_when_open(on_call, OfferWhy.ON_CALL, latest)
+
+
+def _offered_when_open(
+    opening: Iterable[tuple[Unit, datetime | None]], why: OfferWhy, latest: datetime
+) -> Iterator[Moment]:
+    """An offer at each instant at which some of the units open, up to the latest."""
+    offered: dict[datetime, list[str]] = {}
+    for unit, at in opening:
+        if at is not None and at <= latest:
+            offered.setdefault(at, []).append(unit.id)
+    for at, units in offered.items():
+        yield Moment(at=at, do="offer", why=why, units=tuple(units))
 
 
 def _without_silence(moments: Sequence[Moment], since: datetime, ladder_ends: datetime) -> Iterator[Moment]:

@@ -33,8 +33,10 @@ REASON_WORDS: Final = {
     Reason.HANDOVER_REQUESTED: "Ni ombeds ta över ett ärende",
     Reason.HANDOVER_REFUSED: "Överlämningen har nekats. Ärendet är kvar hos er",
     Reason.HANDOVER_UNANSWERED: "Överlämningen är inte besvarad",
+    Reason.HANDOVER_WITHDRAWN: "Överlämningen är inte längre aktuell och behöver inte besvaras",
     Reason.CONSULTATION: "Ny konsultation att besvara",
-    Reason.CONSULTATION_ANSWERED: "Konsultationen har besvarats",
+    Reason.CONSULTATION_ANSWERED: "Konsultationen har fått svar",
+    Reason.CONSULTATION_WITHDRAWN: "Konsultationen är inte längre aktuell och behöver inte besvaras",
     Reason.UNANSWERED: "Konsultationen är inte besvarad",
     Reason.CLOSING_SOON: "Enheten stänger snart och ärendet är inte omhändertaget",
     Reason.LEFT_AT_CLOSING: "Ärendet är kvar vid stängning",
@@ -43,6 +45,7 @@ REASON_WORDS: Final = {
 }
 
 ACCEPTED_WORDS: Final = "Påminnelse: ärendet är accepterat men inte avslutat"
+UNANSWERED_WORDS: Final = "Till verksamhetschef: en överlämning har inte besvarats i tid"
 
 
 def address(notice: Notice, unit: Unit | None) -> Address:
@@ -58,8 +61,7 @@ def address(notice: Notice, unit: Unit | None) -> Address:
 
 def text(notice: Notice, unit: Unit | None, zone: tzinfo) -> str:
     """What is said, in Swedish: why, what kind, how urgent, by when in local time, at which unit, and the case's id."""
-    why = ACCEPTED_WORDS if _about_an_accepted_case(notice) else REASON_WORDS[notice.reason]
-    parts = [f"{why}: {KIND_WORDS[notice.kind]}"]
+    parts = [f"{_why(notice)}: {KIND_WORDS[notice.kind]}"]
     if notice.priority is not None:
         parts.append(f"prio {notice.priority}")
     if notice.due_at is not None:
@@ -68,5 +70,9 @@ def text(notice: Notice, unit: Unit | None, zone: tzinfo) -> str:
     return f"{', '.join(parts)}. Ärende {notice.case_id}."
 
 
-def _about_an_accepted_case(notice: Notice) -> bool:
-    return notice.phase is Phase.ACCEPTED and notice.reason in {Reason.NEW_CASE, Reason.REMINDER}
+def _why(notice: Notice) -> str:
+    if notice.phase is Phase.ACCEPTED and notice.reason in {Reason.NEW_CASE, Reason.REMINDER}:
+        return ACCEPTED_WORDS
+    if notice.phase is Phase.HANDOVER and notice.reason is Reason.MANAGER_ALERT:
+        return UNANSWERED_WORDS
+    return REASON_WORDS[notice.reason]

@@ -7,7 +7,20 @@ from typing import Self
 
 from decisions.calendars import Calendar, WeeklyHours
 from omhand.contract.directory import WEEKDAYS, Directory, Hours, Profession, Staff, Unit, span_of
+from omhand.contract.names import Kind, Origin
 from omhand.contract.policy import OfferTo, Policy
+from omhand.contract.wire import HsaId, Number, ProfessionName, Wire
+
+
+class Subject(Wire):
+    """What the rules have to know of a case to plan a phase of it."""
+
+    kind: Kind
+    priority: Number | None
+    profession: ProfessionName
+    unit: HsaId
+    """Whose clock it is: the responsible unit's."""
+    origin: Origin
 
 
 def weekly(hours: Hours) -> WeeklyHours:
@@ -46,11 +59,15 @@ class Region:
         """This region's units and people, with the policy of another version (§7: cases keep their policy)."""
         return replace(self, version=other.version, policy=other.policy)
 
-    def works(self, staff: str, unit: str, profession: str) -> bool:
-        """Whether this member of staff works at this unit with this profession."""
+    def day_of(self, at: datetime) -> date:
+        """The region's date at this instant."""
+        return at.astimezone(self.zone).date()
+
+    def works(self, staff: str, unit: str, profession: str | None = None) -> bool:
+        """Whether this member of staff works at this unit, with this profession where one is named."""
         member = self.staff.get(staff)
         return member is not None and any(
-            work.unit == unit and work.profession == profession for work in member.works_at
+            work.unit == unit and profession in {None, work.profession} for work in member.works_at
         )
 
     def is_clinical(self, profession: str) -> bool:
@@ -75,6 +92,11 @@ class Region:
             }[to]
             if meant:
                 yield other
+
+    def next_on_call(self, unit: Unit, at: datetime) -> datetime | None:
+        """When the unit is next on call, ``at`` included: a unit of that kind is so whenever it runs (§7, K5e)."""
+        calendar = self.calendars[unit.id]
+        return (calendar if unit.kind == "on_call" else calendar.only_on_call()).next_running(at)
 
     def may_be_offered(self, unit: Unit, profession: str, at: datetime, *, any_profession: bool = False) -> bool:
         """Whether the unit is open or on call at that moment and has the profession on site (§7)."""

@@ -16,6 +16,9 @@ DROP_IN_PRIORITIES: Final = (2, 3, 4, 5, 12)
 DROP_IN_PRIORITIES_1177: Final = (2, 3, 4, 5)
 BOOKED_PRIORITIES: Final = range(6, 12)
 
+TO_A_NURSE: Final = (
+    "profession: a physical case to a doctor with priority 6-11 goes to a nurse (K5c); Intake directs it so by itself"
+)
 EMERGENCY: Final = "priority: 1 is an emergency, which this routine does not handle: alert the emergency services (112)"
 
 
@@ -73,16 +76,20 @@ def _digital(outcome: TriageOutcome) -> Kind | NotInRoutine:
 
 def _profession(outcome: TriageOutcome, kind: Kind, routing: Routing, today: date) -> str:
     """K5c: physical cases to a doctor with priority 6-11 go to a nurse, from its date on."""
+    to_nurse = kind is Kind.PHONE_CONSULTATION and goes_to_a_nurse(outcome, routing, today)
+    return "nurse" if to_nurse else outcome.profession
+
+
+def goes_to_a_nurse(case: TriageOutcome | Opening, routing: Routing, today: date) -> bool:
+    """Whether a consultation from 1177 is one of those that a nurse gets in a doctor's place (K5c)."""
     since = routing.physical_doctor_6_11_to_nurse_from
-    to_nurse = (
-        kind is Kind.PHONE_CONSULTATION
-        and outcome.level is Level.PHYSICAL
-        and outcome.profession == "doctor"
-        and outcome.priority in BOOKED_PRIORITIES
+    return (
+        case.level is Level.PHYSICAL
+        and case.profession == "doctor"
+        and case.priority in BOOKED_PRIORITIES
         and since is not None
         and today >= since
     )
-    return "nurse" if to_nurse else outcome.profession
 
 
 def opening_of(outcome: TriageOutcome, to: Route, now: datetime, ticket_valid: timedelta) -> Opening:
@@ -107,7 +114,22 @@ def outside_the_routine(kind: Kind, opening: Opening) -> NotInRoutine | None:
         return NotInRoutine(message=f"this version of Omhand does not take a {kind} yet")
     if opening.priority == EMERGENCY_PRIORITY:
         return NotInRoutine(message=EMERGENCY)
-    return _drop_in_fault(opening)
+    match kind:
+        case Kind.DROP_IN_VISIT:
+            return _drop_in_fault(opening)
+        case Kind.PHONE_CONSULTATION:
+            return _phone_consultation_fault(opening)
+        case _:
+            return None
+
+
+def _phone_consultation_fault(opening: Opening) -> NotInRoutine | None:
+    if opening.level is Level.PHYSICAL or (opening.patient is not None and not opening.patient.digital):
+        return None
+    return NotInRoutine(
+        message="level: a digital patient who is to be helped digitally comes as a drop-in visit (2-5) or with a"
+        " booking ticket (6-11), not by a consultation from 1177 by phone (K5a)"
+    )
 
 
 def _drop_in_fault(opening: Opening) -> NotInRoutine | None:

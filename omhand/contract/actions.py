@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, StringConstraints, Tag, model_validator
 
-from omhand.contract.names import EMERGENCY_PRIORITY, PRIORITIES, ActionName, Outcome
+from omhand.contract.names import EMERGENCY_PRIORITY, PRIORITIES, ActionName, Ground, Outcome
 from omhand.contract.opening import StaffMember
 from omhand.contract.wire import (
     CaseId,
@@ -109,13 +109,13 @@ class HandOver(Action):
     to_unit: HsaId
     to_profession: ProfessionName | None = None
     to_staff: HsaId | None = None
-    ground: Literal["agreed_practice", "after_consultation", "misplaced"]
+    ground: Ground
     reference: ShortText | None = None
     note: LongText | None = None
 
     @model_validator(mode="after")
     def _misplaced_by_itself(self) -> Self:
-        if self.ground == "misplaced" and self.reference is not None:
+        if self.ground is Ground.MISPLACED and self.reference is not None:
             msg = "`reference` does not belong to the ground misplaced"
             raise ValueError(msg)
         return self

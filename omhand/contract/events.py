@@ -9,15 +9,27 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from omhand.contract.actions import By
-from omhand.contract.names import EventName, Kind, OfferWhy, Origin, Outcome, Reason
+from omhand.contract.names import EventName, Ground, Kind, Level, OfferWhy, Origin, Outcome, Reason
+from omhand.contract.opening import StaffMember
 from omhand.contract.plan import Plan
-from omhand.contract.wire import Flag, HsaId, Number, ProfessionName, Time, Wire
+from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, Time, Wire
 
 
 class Detail(Wire):
     """What an event tells beside when and by whom."""
 
     event: ClassVar[EventName]
+
+
+class Asker(Wire):
+    """Who asks, where the case is a consultation (K4a)."""
+
+    by: StaffMember
+    case_id: CaseId | None = None
+    """The case that it is about; null for a consultation of its own."""
+    to_staff: HsaId | None = None
+    """The colleague who is meant; others of the unit may answer, too."""
+    wants_handover: Flag = False
 
 
 class Opened(Detail):
@@ -30,6 +42,10 @@ class Opened(Detail):
     priority: Number | None
     origin: Origin
     plan: Plan
+    level: Level | None = None
+    """Of a consultation from 1177 by phone (K5a)."""
+    asker: Asker | None = None
+    question: str | None = None
 
 
 class Notified(Detail):
@@ -41,6 +57,8 @@ class Notified(Detail):
     reason: Reason
     moment: Number | None = None
     escalation_off: Flag = False
+    handover: Flag = False
+    """It is about the pending handover, and a moment of that one's plan (H4)."""
 
 
 class Escalated(Detail):
@@ -80,6 +98,8 @@ class ManagerAlerted(Detail):
     moment: Number | None = None
     by_email: Flag = False
     """Another way, as the first one failed."""
+    handover: Flag = False
+    """It is about the pending handover, and a moment of that one's plan (H4)."""
 
 
 class Accepted(Detail):
@@ -92,8 +112,100 @@ class Accepted(Detail):
     from_unit: HsaId
     offer: str | None
     substituted: Flag
-    """Of another profession than the case is directed to (K1d)."""
+    """Of another profession than the case is directed to (K1d), or another colleague."""
+    plan: Plan | None
+    """Null where the clock goes on: a consultation is to be answered, whoever takes it."""
+
+
+class HandoverRequested(Detail):
+    """Another unit, profession or colleague is asked to take the case; nothing else has changed (H1-H4)."""
+
+    event = EventName.HANDOVER_REQUESTED
+    offer: str
+    to_unit: HsaId
+    to_profession: ProfessionName | None
+    to_staff: HsaId | None
+    ground: Ground
+    reference: str | None
+    note: str | None
     plan: Plan
+    """Of the answer: on the receiving unit's clock."""
+
+
+class HandedOver(Detail):
+    """The handover was accepted: at this moment responsibility moves (H3)."""
+
+    event = EventName.HANDED_OVER
+    unit: HsaId
+    staff: HsaId
+    profession: ProfessionName
+    from_unit: HsaId
+    offer: str
+    substituted: Flag
+    plan: Plan | None
+
+
+class HandoverRefused(Detail):
+    """The receiving unit said no: the case is where it was (H4)."""
+
+    event = EventName.HANDOVER_REFUSED
+    offer: str
+    unit: HsaId
+    reason: str
+
+
+class HandoverWithdrawn(Detail):
+    """The handover is not asked for any more."""
+
+    event = EventName.HANDOVER_WITHDRAWN
+    offer: str
+    unit: HsaId
+    because: Literal["withdrawn", "accepted", "closed", "cancelled"]
+    """The sender took it back; somebody else took the case; or it has ended."""
+
+
+class Consulted(Detail):
+    """Somebody else is asked: a consultation is opened (K4a)."""
+
+    event = EventName.CONSULTED
+    consultation: CaseId
+    to_unit: HsaId
+    to_profession: ProfessionName
+    to_staff: HsaId | None
+    question: str
+    wants_handover: Flag
+
+
+class Answered(Detail):
+    """A consultation has been answered."""
+
+    event = EventName.ANSWERED
+    consultation: CaseId | None
+    """In the log of the case that asked: which one. Null in the consultation's own."""
+    unit: HsaId
+    advice: str | None
+    """Null where the consultation was closed without any."""
+    takes_over: Flag
+    """The consulted colleague is best placed to finish the case: the agreement that H2 speaks of."""
+
+
+class Refused(Detail):
+    """A consultation has been refused, with the reason."""
+
+    event = EventName.REFUSED
+    consultation: CaseId | None
+    """As of an answer."""
+    unit: HsaId
+    reason: str
+
+
+class ConsultationWithdrawn(Detail):
+    """The question is not asked any more, or could not be."""
+
+    event = EventName.CONSULTATION_WITHDRAWN
+    consultation: CaseId
+    unit: HsaId
+    because: str
 
 
 class Released(Detail):
@@ -112,6 +224,16 @@ class Reprioritised(Detail):
     was: Number
     reason: str
     plan: Plan
+    answer_plan: Plan | None = None
+    """Of the handover that is pending, which is to be answered by the case's priority (H4)."""
+
+
+class LeftAtClosing(Detail):
+    """The unit closes, and nobody has taken the case (P6)."""
+
+    event = EventName.LEFT_AT_CLOSING
+    unit: HsaId
+    moment: Number
 
 
 class Noted(Detail):
@@ -126,7 +248,7 @@ class Closed(Detail):
 
     event = EventName.CLOSED
     outcome: Outcome
-    held_as: Literal["video", "chat", "message", "physical"] | None = None
+    held_as: Literal["video", "chat", "message", "physical", "phone"] | None = None
     note: str | None = None
 
 
@@ -150,7 +272,9 @@ DETAILS: Final[dict[EventName, type[Detail]]] = {
     model.event: model
     for model in (
         Opened, Notified, Escalated, Offered, ManagerAlerted, Accepted,
-        Released, Reprioritised, Noted, Closed, Cancelled, Rejected,
+        HandoverRequested, HandedOver, HandoverRefused, HandoverWithdrawn,
+        Consulted, Answered, Refused, ConsultationWithdrawn,
+        Released, Reprioritised, LeftAtClosing, Noted, Closed, Cancelled, Rejected,
     )
 }  # fmt: skip
 

@@ -16,6 +16,9 @@ VIEW_QUERY: Final = "view"
 INTAKE_TYPE: Final = "Intake"
 
 CASE_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Of the ids that callers give."""
+ANY_CASE_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(\.consultation-[0-9]{1,4}){0,5}$"
+"""Of those and of their consultations, which Omhand names: ``<case_id>.consultation-<n>``."""
 HSA_ID_PATTERN: Final = r"^SE\d{10}-[0-9A-Za-z]{1,18}$"
 EMERGENCY_PRIORITY: Final = 1
 """Not this routine: refused wherever it is given (clauses, "what the text leaves open")."""
@@ -25,6 +28,11 @@ PRIORITIES: Final = range(2, 13)
 def case_workflow_id(case_id: str) -> str:
     """The workflow id of a case."""
     return f"case-{case_id}"
+
+
+def consultation_case_id(case_id: str, number: int) -> str:
+    """The case id of a case's consultation, ``number`` from 1."""
+    return f"{case_id}.consultation-{number}"
 
 
 def intake_workflow_id(case_id: str) -> str:
@@ -165,6 +173,7 @@ class EventName(StrEnum):
     HANDOVER_REFUSED = "handover_refused"
     HANDOVER_WITHDRAWN = "handover_withdrawn"
     CONSULTED = "consulted"
+    CONSULTATION_WITHDRAWN = "consultation_withdrawn"
     ANSWERED = "answered"
     REPLIED = "replied"
     MESSAGE = "message"
@@ -208,6 +217,24 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class ConsultationStatus(StrEnum):
+    """How far a consultation has come, as the case that asks sees it (contract §3)."""
+
+    OPEN = "open"
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    NOT_NEEDED = "not_needed"
+
+
+class Ground(StrEnum):
+    """Why a case is handed over (H2)."""
+
+    AGREED_PRACTICE = "agreed_practice"
+    AFTER_CONSULTATION = "after_consultation"
+    MISPLACED = "misplaced"
+
+
 class Reason(StrEnum):
     """Why somebody is notified (contract §6)."""
 
@@ -218,8 +245,10 @@ class Reason(StrEnum):
     HANDOVER_REQUESTED = "handover_requested"
     HANDOVER_REFUSED = "handover_refused"
     HANDOVER_UNANSWERED = "handover_unanswered"
+    HANDOVER_WITHDRAWN = "handover_withdrawn"
     CONSULTATION = "consultation"
     CONSULTATION_ANSWERED = "consultation_answered"
+    CONSULTATION_WITHDRAWN = "consultation_withdrawn"
     UNANSWERED = "unanswered"
     CLOSING_SOON = "closing_soon"
     LEFT_AT_CLOSING = "left_at_closing"

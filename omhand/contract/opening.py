@@ -13,6 +13,7 @@ from omhand.contract.patient import Patient
 from omhand.contract.wire import (
     CaseId,
     Flag,
+    GivenCaseId,
     HsaId,
     LongText,
     Malformed,
@@ -75,7 +76,7 @@ class StaffMember(Wire):
 class Opening(Wire):
     """The argument of every kind of case."""
 
-    case_id: CaseId
+    case_id: GivenCaseId
     origin: Origin
     unit: HsaId
     """Receives the case, and is responsible from that moment (H3)."""
@@ -93,6 +94,12 @@ class Opening(Wire):
     question: LongText | None = None
     wants_handover: Flag = False
     message: MessageText | None = None
+
+
+class ChildOpening(Opening):
+    """The opening of a consultation that a case starts: its id is made of the case's (contract §1)."""
+
+    case_id: CaseId
 
 
 COMMON_KEYS: Final = frozenset({"case_id", "origin", "unit", "profession", "priority", "patient", "reason"})
@@ -116,8 +123,8 @@ REQUIRED_KEYS: Final[dict[Kind, frozenset[str]]] = {
 }
 
 
-def read_opening(kind: Kind, value: object) -> Opening:
-    """``value`` as the opening of a case of this kind.
+def read_opening(kind: Kind, value: object, form: type[Opening] = Opening) -> Opening:
+    """``value`` as the opening of a case of this kind; ``form`` says whose id it may have.
 
     Raises:
         Malformed: with every fault: wrong types, unknown keys, keys of another kind, missing ones.
@@ -127,7 +134,7 @@ def read_opening(kind: Kind, value: object) -> Opening:
     # A client that writes null for what it has not is as good as one that leaves it out.
     known_nulls = {key for key in given if key in Opening.model_fields and given[key] is None}
     try:
-        opening = read(Opening, {key: given[key] for key in given if key not in known_nulls} if given else value)
+        opening = read(form, {key: given[key] for key in given if key not in known_nulls} if given else value)
     except Malformed as error:
         faults.extend(error.faults)
         opening = None
@@ -153,7 +160,7 @@ def _of_triage(value: Origin) -> Origin:
 class TriageOutcome(Wire):
     """What triage found: the argument of ``Intake`` (K1a-c, K2a, K5)."""
 
-    case_id: CaseId
+    case_id: GivenCaseId
     source: Annotated[Origin, AfterValidator(_of_triage)]
     level: Level
     priority: Priority

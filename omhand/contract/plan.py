@@ -11,14 +11,17 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from omhand.contract.names import OfferWhy, Phase
 from omhand.contract.wire import Flag, HsaId, Number, Time, Wire
 
+Deed = Literal["notify", "offer", "alert_manager", "tell_sender", "warn_of_closing", "leave_at_closing"]
+"""What the routine does by itself: a ladder's steps; a sender told that a handover is not answered; closing time."""
+
 
 class Moment(Wire):
     """One instant at which the routine acts by itself."""
 
     at: Time
-    do: Literal["notify", "offer", "alert_manager"]
+    do: Deed
     units: tuple[HsaId, ...] = ()
-    """For an offer: who is open or on call at that instant and may be offered the case (K1d, K1e)."""
+    """For an offer, and at closing: who is open or on call at that instant and may be offered it (K1d, K1e, P6)."""
     why: OfferWhy | None = None
     """For an offer."""
     raises: Flag = False

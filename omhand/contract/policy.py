@@ -106,6 +106,8 @@ class Closing(Wire):
     warn_before: Duration = timedelta(minutes=30)
     kinds: tuple[Kind, ...] = (Kind.DROP_IN_VISIT, Kind.PHONE_CONSULTATION)
     offer_to: tuple[OfferTo, ...] = ("cooperating", "on_call")
+    any_profession: Flag = False
+    """Offered also to units that do not have the profession on site: rather another skill than none till tomorrow."""
 
 
 class Routing(Wire):

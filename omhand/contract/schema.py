@@ -20,7 +20,7 @@ from omhand.contract.policy import Policy
 from omhand.contract.view import View
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-KINDS: Final = (Kind.DROP_IN_VISIT,)
+KINDS: Final = (Kind.DROP_IN_VISIT, Kind.CONSULTATION, Kind.PHONE_CONSULTATION)
 """The kinds that this version takes."""
 
 ONLY_THESE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {

@@ -1,7 +1,7 @@
 """The view of a case (contract §3): the answer of the query, of every update, and the workflow's result."""
 
 from omhand.contract.events import Event
-from omhand.contract.names import Kind, OfferWhy, Outcome, Status
+from omhand.contract.names import ConsultationStatus, Ground, Kind, OfferWhy, Outcome, Status
 from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, ShortText, Time, Wire
 
 
@@ -24,7 +24,7 @@ class HandoverView(Wire):
     to_unit: HsaId
     to_profession: ProfessionName | None
     to_staff: HsaId | None
-    ground: str
+    ground: Ground
     reference: str | None
     by: HsaId
     at: Time
@@ -36,7 +36,7 @@ class ConsultationView(Wire):
 
     case_id: CaseId
     to_unit: HsaId
-    status: str
+    status: ConsultationStatus
     takes_over: Flag | None
 
 

@@ -24,7 +24,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from omhand.contract.names import CASE_ID_PATTERN, HSA_ID_PATTERN
+from omhand.contract.names import ANY_CASE_ID_PATTERN, CASE_ID_PATTERN, HSA_ID_PATTERN
 
 MOST_FAULTS: Final = 20
 """So many faults are named in one error; the rest are counted."""
@@ -114,9 +114,16 @@ LongText = Annotated[str, StringConstraints(strict=True, min_length=1, max_lengt
 MessageText = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=10_000), AfterValidator(without_nul)
 ]
-CaseId = Annotated[
+GivenCaseId = Annotated[
     Text, AfterValidator(_matching(CASE_ID_PATTERN)), WithJsonSchema({"type": "string", "pattern": CASE_ID_PATTERN})
 ]
+"""As a caller gives it."""
+CaseId = Annotated[
+    Text,
+    AfterValidator(_matching(ANY_CASE_ID_PATTERN)),
+    WithJsonSchema({"type": "string", "pattern": ANY_CASE_ID_PATTERN}),
+]
+"""Of any case, a consultation of a case included."""
 HsaId = Annotated[
     Text, AfterValidator(_matching(HSA_ID_PATTERN)), WithJsonSchema({"type": "string", "pattern": HSA_ID_PATTERN})
 ]

@@ -174,7 +174,8 @@ def policy_json(*ladders: dict[str, Any], **more: Any) -> dict[str, Any]:
 def region(
     *ladders: dict[str, Any], version: int = 1, units: dict[str, dict[str, Any]] | None = None, **policy: Any
 ) -> Region:
-    """The small region, with these ladders first."""
+    """The small region, with these ladders first; nothing happens at closing unless it is said."""
+    policy = {"closing": {"kinds": []}} | policy
     return Region.of(
         version,
         Directory.model_validate(directory_json(**(units or {}))),

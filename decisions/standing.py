@@ -1,0 +1,65 @@
+"""How somebody stands to a case: the checks that rules share, in words that a nurse understands (contract §2)."""
+
+from decisions.case import Case
+from decisions.effects import Refusal
+from decisions.lifecycle import TABLE
+from omhand.contract.actions import Accept, Action, Refuse
+from omhand.contract.names import Code, Status
+from omhand.contract.opening import StaffMember
+
+
+def who_has(case: Case) -> str:
+    """A sentence's beginning: who has the case now."""
+    if case.holder:
+        return f"{case.holder.staff} at {case.holder.unit} has the case"
+    return f"{case.responsible_unit} is responsible for the case, and nobody has accepted it yet"
+
+
+def offer_gone(case: Case, action: Accept | Refuse) -> Refusal | None:
+    """An offer that is named has to be one that the unit has now."""
+    own = {offer.offer for offer in case.open_offers if offer.unit == action.by.unit}
+    if action.offer is None or action.offer in own:
+        return None
+    return Refusal(code=Code.OFFER_GONE, message=f"Your unit has no such offer, or not any more. {who_has(case)}.")
+
+
+def not_offered(case: Case, unit: str) -> Refusal | None:
+    """The unit has to be responsible, or to have an offer. One that had is told further on who was first."""
+    was_asked = unit in case.asked and case.status is Status.ACCEPTED
+    if case.concerns(unit) or was_asked:
+        return None
+    return Refusal(
+        code=Code.NOT_OFFERED,
+        message=f"Your unit is neither responsible for this case nor offered it. {who_has(case)}.",
+    )
+
+
+def not_responsible(case: Case, action: Action) -> Refusal | None:
+    """Only the responsible unit may."""
+    if isinstance(action.by, StaffMember) and action.by.unit == case.responsible_unit:
+        return None
+    return Refusal(code=Code.NOT_RESPONSIBLE, message=f"Only the responsible unit may do this. {who_has(case)}.")
+
+
+def somebody_has(case: Case) -> Refusal | None:
+    """Nobody may have accepted it."""
+    if case.status is not Status.ACCEPTED:
+        return None
+    return Refusal(code=Code.ALREADY_ACCEPTED, message=f"{who_has(case)} already.")
+
+
+def too_early(case: Case, action: Action) -> Refusal | None:
+    """Somebody has to have accepted it."""
+    if action.name in TABLE[case.kind][case.status]:
+        return None
+    return Refusal(code=Code.NOT_ACCEPTED, message=f"Accept the case first: {who_has(case)}.")
+
+
+def not_clinical(case: Case, *, is_clinical: bool) -> Refusal | None:
+    """A visit is for a profession that works clinically (K1d)."""
+    if is_clinical or not case.is_visit:
+        return None
+    return Refusal(
+        code=Code.NOT_CLINICAL,
+        message=f"A visit is for a profession that works clinically, which this one does not. {who_has(case)}.",
+    )

@@ -20,11 +20,12 @@ from decisions.effects import Notice
 from decisions.errands import RECORD, Access, Recorded, Step
 from decisions.notices import address, text
 from decisions.region import Region
-from omhand.contract.names import Channel, NoticeStatus, Phase, StartFault
+from omhand.contract.names import Channel, NoticeStatus, StartFault, Status
 from omhand.contract.opening import StaffMember
 from omhand.contract.wire import read
 
 WITHDRAWN: Final = "withdrawn: the case has been taken or has ended"
+SETTLED: Final = "withdrawn: the handover has been answered or withdrawn"
 NOBODY: Final = {Channel.PHONE: "no phone", Channel.EMAIL: "no email"}
 
 _ANOTHER_RUN: Final = "OM001"
@@ -73,12 +74,14 @@ class Records:
         return {
             "case": _case_row(step, patient),
             "events": [event.to_json() for event in step.events],
-            "offers": [offer.to_json() for offer in step.case.offers],
+            "offers": [offer.to_json() for offer in step.case.open_offers],
             "notices": [_notice_row(notice, step, regions[notice.unit]) for notice in step.notices],
             "access": [_access_row(access, nth) for nth, access in enumerate(step.access, 1)],
             "takes": step.takes,
+            "settles": step.settles,
             "cause": step.cause,
             "withdrawal": WITHDRAWN,
+            "settled": SETTLED,
         }
 
     async def _regions_of(self, units: Collection[str]) -> dict[str, Region]:
@@ -110,6 +113,7 @@ def _case_row(step: Step, patient: str | None) -> dict[str, Any]:
         "opened_profession": step.events[0].detail.get("profession") if step.events else None,
         "assigned_to": case.holder.staff if case.holder else None,
         "due_at": case.due_at.isoformat() if case.due_at else None,
+        "asker_case": case.asker.case_id if case.asker else None,
         "patient": patient,
     }
 
@@ -117,23 +121,35 @@ def _case_row(step: Step, patient: str | None) -> dict[str, Any]:
 def _notice_row(notice: Notice, step: Step, region: Region) -> dict[str, Any]:
     unit = region.units.get(notice.unit)
     to = address(notice, unit)
-    withdrawn = step.takes and notice.until_taken and not _waits_anew(step.case)
-    fault = WITHDRAWN if withdrawn else None if to.recipient else NOBODY[to.channel]
+    withdrawal = _withdrawal(notice, step)
+    fault = withdrawal or (None if to.recipient else NOBODY[to.channel])
     return {
-        **notice.model_dump(mode="json", include={"key", "reason", "kind", "priority", "due_at", "until_taken"}),
+        **notice.model_dump(
+            mode="json", include={"key", "reason", "kind", "priority", "due_at", "until_taken", "scope"}
+        ),
         "unit_id": notice.unit,
         "channel": to.channel,
         "recipient": to.recipient,
         "text": text(notice, unit, region.zone),
         "status": NoticeStatus.FAILED if fault else NoticeStatus.PENDING,
-        "withdrawn": withdrawn,
+        "withdrawn": withdrawal is not None,
         "error": fault,
     }
 
 
+def _withdrawal(notice: Notice, step: Step) -> str | None:
+    """Why a notification of this very step is of no use at its end; None where it is."""
+    if notice.scope == "always":
+        return None
+    if step.settles and notice.scope == "handover" and step.case.handover is None:
+        return SETTLED
+    is_taken = step.takes and notice.until_taken and not _waits_anew(step.case)
+    return WITHDRAWN if is_taken or not step.case.is_open else None
+
+
 def _waits_anew(case: Case) -> bool:
     """Whether the case waits at the end of a step that took it: what asks for somebody is about that waiting."""
-    return case.is_open and case.plan.phase is Phase.WAITING
+    return case.status is Status.WAITING
 
 
 def _access_row(access: Access, nth: int) -> dict[str, Any]:

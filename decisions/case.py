@@ -52,6 +52,8 @@ class Handover(Wire):
     plan: Plan
     """Of the answer, on the receiving unit's clock (H4). The case's own plan goes on beside it."""
     done: Number = 0
+    was_told: Flag = False
+    """The receiving unit has been told of it before its clock began anew."""
 
     @property
     def next_moment(self) -> Moment:
@@ -61,6 +63,11 @@ class Handover(Wire):
     @property
     def is_told(self) -> bool:
         """Whether the receiving unit has been told of it."""
+        return self.was_told or self.is_told_anew
+
+    @property
+    def is_told_anew(self) -> bool:
+        """Whether the receiving unit has been told of it since its clock began."""
         return any(moment.do == "notify" for moment in self.plan.moments[: self.done])
 
     def as_offer(self) -> OfferView:

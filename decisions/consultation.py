@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from decisions import handover
-from decisions.case import Case
+from decisions.case import Case, Consultation
 from decisions.deadlines import tell
 from decisions.effects import Course, Refusal
 from decisions.errands import Asking, Ended
@@ -154,7 +154,7 @@ def no_longer_asked(course: Course, asking: Asking) -> None:
 
 def _not_asked_any_more(course: Course, outcome: Outcome) -> None:
     case = course.now
-    if any(moment.do == "notify" for moment in case.plan.moments[: case.done]):
+    if case.holder or any(moment.do == "notify" for moment in case.plan.moments[: case.done]):
         tell(course, case.responsible_unit, Reason.CONSULTATION_WITHDRAWN)
     handover.withdrawn_because(course, "closed")
     course.happens(Closed(outcome=outcome))
@@ -166,17 +166,23 @@ def _not_asked_any_more(course: Course, outcome: Outcome) -> None:
 def learn(course: Course, ended: Sequence[Ended]) -> None:
     """Consultations have ended: the log tells of it, with the advice. A unit that has the case since is told, too.
 
-    An answer that crossed with its withdrawal counts: nothing that somebody has answered is lost.
+    An answer that crossed with its withdrawal counts: nothing that somebody has answered is lost. A case that has ended
+    learns nothing more.
     """
-    open_to_news = {ConsultationStatus.OPEN, ConsultationStatus.WITHDRAWN}
     for news in ended:
         case = course.now
         known = next((each for each in case.consultations if each.case_id == news.case_id), None)
-        if known is None or known.status not in open_to_news or news.status is known.status:
+        if known is None or not case.is_open or not _is_news(known, news):
             continue
         _learn_one(course, news)
-        if known.status is ConsultationStatus.OPEN and case.is_open and case.responsible_unit != known.asked_by:
+        if known.status is ConsultationStatus.OPEN and case.responsible_unit != known.asked_by:
             tell(course, case.responsible_unit, Reason.CONSULTATION_ANSWERED)
+
+
+def _is_news(known: Consultation, news: Ended) -> bool:
+    if known.status is ConsultationStatus.WITHDRAWN:
+        return news.status in {ConsultationStatus.ANSWERED, ConsultationStatus.REFUSED}
+    return known.status is ConsultationStatus.OPEN and news.status is not ConsultationStatus.OPEN
 
 
 def _learn_one(course: Course, news: Ended) -> None:

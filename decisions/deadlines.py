@@ -83,6 +83,9 @@ def _offer(course: Course, moment: Moment) -> None:
         _notify_unit(course, again, escalation_off=True)
         return
     index = course.now.done
+    if course.now.holder:
+        _offer_to_nobody(course, moment)
+        return
     new = _not_yet_offered(course.now, moment)
     if moment.raises:
         _raise_level(course, index)
@@ -92,7 +95,15 @@ def _offer(course: Course, moment: Moment) -> None:
         alert_manager(course, Reason.MANAGER_ALERT, NOBODY_OPEN, index)
     else:
         # Everybody who covers has been offered it already; the offer stands.
-        course.happens(Offered(offers=(), why=moment.why or OfferWhy.COVERAGE, moment=index))
+        _make_offers(course, moment.why or OfferWhy.COVERAGE, (), index)
+
+
+def _offer_to_nobody(course: Course, moment: Moment) -> None:
+    """A consultation's clock goes on when somebody has it: nobody else can take it, so the manager is told (R1)."""
+    if moment.raises:
+        _alert(course, moment)
+    else:
+        _make_offers(course, moment.why or OfferWhy.COVERAGE, (), course.now.done)
 
 
 def _not_yet_offered(case: Case, moment: Moment) -> tuple[str, ...]:
@@ -155,6 +166,6 @@ def _pass_handover_moment(course: Course, moment: Moment) -> None:
         alert_manager(course, Reason.MANAGER_ALERT, UNANSWERED, index, unit=pending.to_unit, handover=True)
         return
     unit = course.now.responsible_unit if moment.do == "tell_sender" else pending.to_unit
-    is_first = moment.do == "notify" and not pending.is_told
+    is_first = moment.do == "notify" and not pending.is_told_anew
     reason = Reason.HANDOVER_REQUESTED if is_first else Reason.HANDOVER_UNANSWERED
     course.happens(Notified(key=_key(course), unit=unit, reason=reason, moment=index, handover=True))

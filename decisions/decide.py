@@ -188,16 +188,14 @@ def consultations_ended(case: Case, ended: Sequence[Ended], now: datetime) -> De
     return course.decision()
 
 
-def consultation_not_opened(case: Case, which: str, why: str, now: datetime) -> Decision:
-    """A consultation could not be opened: nobody waits for an answer that cannot come."""
+def consultation_lost(case: Case, which: str, why: str, now: datetime) -> Decision:
+    """A consultation could not be opened, or was ended by force: nobody waits for an answer that cannot come."""
     course = Course(at=now, case=case)
     known = next((each for each in case.consultations if each.case_id == which), None)
     if known is None or known.status is not ConsultationStatus.OPEN:
         return course.decision()
-    course.happens(
-        ConsultationWithdrawn(consultation=which, unit=known.to_unit, because=f"it could not be opened: {why}")
-    )
-    alert_manager(course, Reason.MANAGER_ALERT, f"the consultation {which} could not be opened: ask again")
+    course.happens(ConsultationWithdrawn(consultation=which, unit=known.to_unit, because=why))
+    alert_manager(course, Reason.MANAGER_ALERT, f"the consultation {which} will not be answered, ask again: {why}")
     return course.decision()
 
 

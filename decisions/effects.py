@@ -9,7 +9,7 @@ from decisions.case import Case
 from decisions.lifecycle import evolve, opened
 from omhand.contract.actions import By
 from omhand.contract.events import Detail, Escalated, Event, ManagerAlerted, Notified, Offered
-from omhand.contract.names import Code, Kind, Phase, Reason, Status
+from omhand.contract.names import Code, EventName, Kind, Phase, Reason, Status
 from omhand.contract.wire import CaseId, HsaId, Number, ProfessionName, Time, Wire
 
 Recipient = Literal["unit", "manager", "manager_by_email"]
@@ -54,6 +54,10 @@ class Refusal(Wire):
     message: str
 
 
+TAKING: Final = frozenset({EventName.ACCEPTED, EventName.HANDED_OVER, EventName.CLOSED, EventName.CANCELLED})
+SETTLING: Final = frozenset({EventName.HANDED_OVER, EventName.HANDOVER_REFUSED, EventName.HANDOVER_WITHDRAWN})
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The case afterwards, what happened, and who is to be told."""
@@ -61,6 +65,16 @@ class Decision:
     case: Case
     events: tuple[Event, ...] = ()
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def takes(self) -> bool:
+        """Whether somebody has taken the case, or it has ended: nobody is to be called to take it any more."""
+        return any(event.event in TAKING for event in self.events)
+
+    @property
+    def settles(self) -> bool:
+        """Whether a handover has been answered or withdrawn: nobody is to be called to answer it any more."""
+        return any(event.event in SETTLING for event in self.events)
 
 
 def notices_of(case: Case, event: Event) -> tuple[Notice, ...]:

@@ -11,6 +11,7 @@ from decisions.effects import Refusal
 from decisions.ladders import plan
 from decisions.region import Region, Subject
 from decisions.routing import TO_A_NURSE, goes_to_a_nurse
+from decisions.standing import is_accepted_by
 from omhand.contract.actions import Accept, Action, Consult, HandOver, Release, Reprioritise, ThePatient
 from omhand.contract.names import VISITS, Code, Kind, Phase, StartFault
 from omhand.contract.opening import Opening, StaffMember
@@ -126,7 +127,7 @@ def waits_in(kind: Kind) -> Phase:
 def _next_phase(case: Case, action: Action) -> NextPhase | None:
     match action:
         case Accept() if not case.is_being_answered:
-            to = case.handover.to_profession if case.handover and case.is_handed_to(action.by.unit) else None
+            to = case.handover.to_profession if case.handover and is_accepted_by(case, action) else None
             return _phase_of(case, Phase.ACCEPTED, unit=action.by.unit, profession=to)
         case Release():
             return _phase_of(case, waits_in(case.kind))

@@ -12,6 +12,8 @@ from decisions.deadlines import tell
 from decisions.effects import Course, Refusal
 from decisions.facts import Facts
 from decisions.standing import (
+    is_accepted_by,
+    is_meant_by,
     not_clinical,
     not_offered,
     not_responsible,
@@ -44,7 +46,7 @@ def accept(course: Course, action: Action, facts: Facts) -> Refusal | None:
     refusal = offer_gone(case, asked) or not_offered(case, asked.by.unit)
     if refusal:
         return refusal
-    if handover.is_accepted_by(case, asked):
+    if is_accepted_by(case, asked):
         return handover.accept(course, asked, facts)
     refusal = somebody_has(case) or not_clinical(case, is_clinical=facts.clinical)
     if refusal:
@@ -81,7 +83,7 @@ def refuse(course: Course, action: Action, _facts: Facts) -> Refusal | None:
     refusal = offer_gone(case, asked) or not_offered(case, asked.by.unit)
     if refusal:
         return refusal
-    if handover.is_meant_by(case, asked):
+    if is_meant_by(case, asked):
         handover.refuse(course, asked)
         return None
     if case.kind is Kind.CONSULTATION:

@@ -10,7 +10,7 @@ from decisions.case import Case, Handover
 from decisions.deadlines import tell
 from decisions.effects import Course, Refusal
 from decisions.facts import Facts
-from decisions.standing import not_clinical, not_responsible, who_has
+from decisions.standing import is_for, not_clinical, not_responsible, who_has
 from omhand.contract.actions import Accept, Action, HandOver, Refuse, Withdraw
 from omhand.contract.events import HandedOver, HandoverRefused, HandoverRequested, HandoverWithdrawn
 from omhand.contract.names import Code, ConsultationStatus, Ground, Reason
@@ -88,28 +88,6 @@ def _is_agreed(case: Case, asked: HandOver) -> bool:
     )
 
 
-def is_meant_by(case: Case, action: Accept | Refuse) -> bool:
-    """Whether the answer is to the pending handover: the offer that it names, or the unit that was asked."""
-    pending = case.handover
-    return pending is not None and pending.to_unit == action.by.unit and action.offer in {None, pending.offer}
-
-
-def is_accepted_by(case: Case, action: Accept) -> bool:
-    """Whether an `accept` is of the pending handover.
-
-    Within a unit that has not accepted the case, one who is not meant takes it as any colleague may.
-    """
-    pending = case.handover
-    if pending is None or not is_meant_by(case, action):
-        return False
-    is_own = pending.to_unit == case.responsible_unit and case.holder is None and action.offer is None
-    return not is_own or _is_for(pending, action)
-
-
-def _is_for(pending: Handover, action: Accept) -> bool:
-    return pending.to_staff in {None, action.by.staff} and pending.to_profession in {None, action.by.profession}
-
-
 def accept(course: Course, action: Accept, facts: Facts) -> Refusal | None:
     """At this moment, and at no other, responsibility moves (H3)."""
     case, by = course.now, action.by
@@ -124,7 +102,7 @@ def accept(course: Course, action: Accept, facts: Facts) -> Refusal | None:
             profession=by.profession,
             from_unit=case.responsible_unit,
             offer=pending.offer,
-            substituted=not _is_for(pending, action)
+            substituted=not is_for(pending, action)
             or (pending.to_profession is None and pending.to_staff is None and by.profession != case.profession),
             plan=facts.plan,
         )

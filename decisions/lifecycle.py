@@ -262,7 +262,8 @@ def _reprioritised(case: Case, event: Event, told: Detail) -> dict[str, object]:
     new = cast("Reprioritised", told)
     changed: dict[str, object] = {"priority": new.priority, **_phase(new.plan)}
     if case.handover and new.answer_plan:
-        changed["handover"] = case.handover.model_copy(update=_phase(new.answer_plan))
+        told_before = {"was_told": case.handover.is_told}
+        changed["handover"] = case.handover.model_copy(update=told_before | _phase(new.answer_plan))
     if case.status is Status.WAITING or case.is_being_answered:
         # Who may take it may take it still: a new clock takes nobody's offer away.
         changed |= {"was_late": case.was_late or case.is_overdue(event.at), "accept_by": new.plan.due_at}

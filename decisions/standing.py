@@ -1,6 +1,6 @@
 """How somebody stands to a case: the checks that rules share, in words that a nurse understands (contract §2)."""
 
-from decisions.case import Case
+from decisions.case import Case, Handover
 from decisions.effects import Refusal
 from decisions.lifecycle import TABLE
 from omhand.contract.actions import Accept, Action, Refuse
@@ -63,3 +63,26 @@ def not_clinical(case: Case, *, is_clinical: bool) -> Refusal | None:
         code=Code.NOT_CLINICAL,
         message=f"A visit is for a profession that works clinically, which this one does not. {who_has(case)}.",
     )
+
+
+def is_meant_by(case: Case, action: Accept | Refuse) -> bool:
+    """Whether the answer is to the pending handover: the offer that it names, or the unit that was asked."""
+    pending = case.handover
+    return pending is not None and pending.to_unit == action.by.unit and action.offer in {None, pending.offer}
+
+
+def is_accepted_by(case: Case, action: Accept) -> bool:
+    """Whether an `accept` is of the pending handover.
+
+    Within a unit that has not accepted the case, one who is not meant takes it as any colleague may.
+    """
+    pending = case.handover
+    if pending is None or not is_meant_by(case, action):
+        return False
+    is_own = pending.to_unit == case.responsible_unit and case.holder is None and action.offer is None
+    return not is_own or is_for(pending, action)
+
+
+def is_for(pending: Handover, action: Accept) -> bool:
+    """Whether a pending handover is meant for whoever accepts."""
+    return pending.to_staff in {None, action.by.staff} and pending.to_profession in {None, action.by.profession}

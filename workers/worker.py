@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
+from activities.consultations import Consultations
 from activities.directory import Rules
 from activities.notices import Gateway
 from activities.postgres.pool import open_pool
@@ -80,6 +81,7 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
     ):
         rules = Rules(pool)
         records = Records(pool, rules)
+        consultations = Consultations(pool)
         cases = Worker(
             client,
             task_queue=CASES_QUEUE,
@@ -90,6 +92,8 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
                 rules.look_up_opening,
                 rules.look_up_route,
                 rules.confirm_opened,
+                consultations.look_up_ended,
+                consultations.look_up_asking,
             ],
             # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
             workflow_runner=UnsandboxedWorkflowRunner(),

@@ -6,7 +6,6 @@ it lets pass what had become due by when it came: **time decides, not the order 
 """
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -23,9 +22,9 @@ from decisions.errands import LOOK_UP, LOOK_UP_OPENING, RECORD, Access, OpeningQ
 from decisions.facts import Facts, OpeningFacts, question
 from decisions.file import LOG_FULL, CaseFile
 from decisions.routing import outside_the_routine
-from omhand.contract.actions import By, Note
-from omhand.contract.names import Code, EventName, Kind, StartFault, case_workflow_id
-from omhand.contract.opening import Opening, read_opening
+from omhand.contract.actions import By, Consult, Note
+from omhand.contract.names import Code, Kind, StartFault, case_workflow_id
+from omhand.contract.opening import GivenOpening, Opening, read_opening
 from omhand.contract.wire import Malformed, Number, Wire, read
 from workflows.errands import OutOfPatience, run_errand
 from workflows.failures import start_failure
@@ -33,6 +32,7 @@ from workflows.inbox import Inbox, Incoming
 from workflows.operators import Listing, details, next_up
 from workflows.post import Post
 from workflows.reading import one_object
+from workflows.relatives import LOOKS, Relatives, asking_case
 
 LINKS_CHANGED: Final = "links_changed"
 """Signal from one case to another of the same patient: look again which others are open."""
@@ -44,9 +44,6 @@ SHORTEST_PATIENCE: Final = timedelta(seconds=10)
 """An action is given at least so long before what is due goes first."""
 
 LINGER: Final = timedelta(milliseconds=10)
-
-TAKING: Final = frozenset({EventName.ACCEPTED, EventName.CLOSED, EventName.CANCELLED})
-READABLE_NAME: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 class Carried(Wire):
@@ -66,6 +63,7 @@ class CaseShell:
     def __init__(self) -> None:
         self._inbox = Inbox()
         self._post = Post(self._inbox)
+        self._relatives = Relatives(self._inbox)
         self._listing = Listing()
         self._file: CaseFile | None = None
         self._linked: tuple[str, ...] = ()
@@ -122,10 +120,14 @@ class CaseShell:
         A task that ends the workflow is turned down by the server if a signal or an activity's end comes at the same
         moment, and the answer of an update in it would be lost. So an answer and the end never share a task.
         """
-        await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
+        await workflow.wait_condition(lambda: bool(self._inbox) or self._is_done())
         if self._inbox.has_just_answered():
             await workflow.sleep(LINGER, summary="closed: the answer goes out before the end")
-        return not self._inbox and workflow.all_handlers_finished()
+        return not self._inbox and self._is_done()
+
+    def _is_done(self) -> bool:
+        """Whether everybody who came has been answered, and everybody told whom the end concerns."""
+        return workflow.all_handlers_finished() and not self._post.has_parting_words and not self._relatives.is_busy
 
     async def _begin(self, args: Sequence[RawValue]) -> None:
         try:
@@ -138,8 +140,10 @@ class CaseShell:
             await self._open(given)
 
     async def _open(self, given: Mapping[str, object]) -> None:
+        # Its own id is made of its case's, and may be longer than a caller's.
+        is_of_a_case = asking_case(workflow.info().workflow_id.removeprefix(case_workflow_id(""))) is not None
         try:
-            opening = read_opening(self.kind, given)
+            opening = read_opening(self.kind, given, Opening if is_of_a_case else GivenOpening)
         except Malformed as fault:
             raise start_failure(StartFault.INVALID_CASE, str(fault)) from None
         if workflow.info().workflow_id != case_workflow_id(opening.case_id):
@@ -152,7 +156,7 @@ class CaseShell:
         facts = await run_errand(LOOK_UP_OPENING, asked, OpeningFacts, "look up unit, profession and ladder")
         if facts.refused:
             raise start_failure(facts.refused.fault, facts.refused.message)
-        decision = rules.open_case(self.kind, opening, facts.first_phase(), now)
+        decision = rules.open_case(self.kind, opening, facts.first_phase(), now, asking_case(opening.case_id))
         self._file = CaseFile.begin(decision)
         await self._carry_out(None, self._step(decision, opening=opening))
         await self._tell_linked()
@@ -192,6 +196,8 @@ class CaseShell:
 
     def _continue_as_new_when_quiet(self) -> None:
         """The history is long: go on in a new run. An answer and the end of a run never share a task (`_is_quiet`)."""
+        if self._relatives.is_busy:
+            return
         if self._inbox.has_just_answered() or not workflow.all_handlers_finished():
             if self._linger is None:
                 pause = workflow.sleep(LINGER, summary="the history is long: before the case goes on in a new run")
@@ -222,14 +228,18 @@ class CaseShell:
 
     async def _deal_with(self, incoming: Incoming) -> bool:
         """Whether it is done with; else the log went on otherwise, and it has to be looked at again."""
-        if incoming.undelivered:
+        if incoming.rule:
             if incoming.cause in self._open_file.answers:
                 return True
-            decision = rules.undelivered(self._case, *incoming.undelivered, incoming.at)
-            return await self._happen(decision, incoming.cause)
+            return await self._happen(incoming.rule(self._case, incoming.at), incoming.cause)
         if incoming.name == LINKS_CHANGED:
             await self._look_again()
             return True
+        if incoming.name in LOOKS:
+            decision = await LOOKS[incoming.name](self._case, incoming.at, self._until_next())
+            incoming.answer = self.view()
+            is_known = not decision.events or incoming.cause in self._open_file.answers
+            return is_known or await self._happen(decision, incoming.cause)
         return await self._act(incoming)
 
     async def _act(self, incoming: Incoming) -> bool:
@@ -248,7 +258,7 @@ class CaseShell:
         decision = self._refuse(incoming, by, result) if isinstance(result, Refusal) else result
         before = self._open_file
         self._file = before.after(decision).answered(cause if action_id else None, incoming.refusal)
-        access = Access(at=incoming.at, by=by, action=_shown_name(incoming))
+        access = Access(at=incoming.at, by=by, action=incoming.shown_name)
         if not await self._carry_out(before, self._step(decision, cause, access)):
             incoming.refusal = None
             return False
@@ -273,7 +283,7 @@ class CaseShell:
         hindrance = rules.hindrance(self._case, action)
         if hindrance:
             return hindrance
-        if isinstance(action, Note) and self._open_file.is_full:
+        if isinstance(action, Note | Consult) and self._open_file.is_full:
             return LOG_FULL
         asked = question(self._case, action, incoming.at)
         summary = f"look up who may {action.name}"
@@ -285,7 +295,7 @@ class CaseShell:
         if self._open_file.is_full:
             # The access log still says that somebody tried.
             return Decision(self._case)
-        return rules.rejected(self._case, _shown_name(incoming), by, refusal, incoming.at)
+        return rules.rejected(self._case, incoming.shown_name, by, refusal, incoming.at)
 
     def _until_next(self) -> timedelta:
         now = workflow.now()
@@ -310,10 +320,12 @@ class CaseShell:
             decision = taken_up(step.case.case_id, before.case if before else None, [e.event for e in recorded.ahead])
             file = before or CaseFile(case=decision.case, log=())
             self._file = file.found(decision, [earlier.cause for earlier in recorded.ahead])
-        if _takes(decision):
-            self._post.withdraw(everything=not decision.case.is_open)
-        for notice in decision.notices if decision.case.is_open else ():
-            self._post.send(notice)
+        if decision.takes or decision.settles:
+            self._post.withdraw(decision.case, taken=decision.takes, settled=decision.settles)
+        for notice in decision.notices:
+            if decision.case.is_open or notice.scope == "always":
+                self._post.send(notice)
+        self._relatives.follow(decision)
         self._show()
         return not recorded.ahead
 
@@ -329,7 +341,8 @@ class CaseShell:
             case=decision.case,
             events=decision.events,
             notices=decision.notices,
-            takes=_takes(decision),
+            takes=decision.takes,
+            settles=decision.settles,
             cause=cause,
             access=(access,) if access else (),
             patient=opening.patient.id if opening and opening.patient else None,
@@ -382,13 +395,3 @@ class CaseShell:
 
     def _shown(self, file: CaseFile, at: datetime) -> dict[str, Any]:
         return view(file.case, file.log, at, self._linked).to_json()
-
-
-def _takes(decision: Decision) -> bool:
-    """Whether somebody has taken the case, or it has ended."""
-    return any(event.event in TAKING for event in decision.events)
-
-
-def _shown_name(incoming: Incoming) -> str:
-    """An action's name as it may stand in a log: what is no name could be a text about somebody."""
-    return incoming.name if READABLE_NAME.fullmatch(incoming.name) else "unreadable"

@@ -14,11 +14,13 @@ from temporalio.common import RawValue
 
 from omhand.contract.names import INTAKE_TYPE, VIEW_QUERY, WORKFLOW_TYPES, StartFault
 from workflows.case import CaseShell
+from workflows.consultation import Consultation
 from workflows.drop_in_visit import DropInVisit
 from workflows.failures import start_failure
 from workflows.intake import Intake
+from workflows.phone_consultation import PhoneConsultation
 
-KINDS: Final[tuple[type[CaseShell], ...]] = (DropInVisit,)
+KINDS: Final[tuple[type[CaseShell], ...]] = (DropInVisit, Consultation, PhoneConsultation)
 TYPES: Final[Mapping[str, type[CaseShell] | type[Intake]]] = MappingProxyType(
     {WORKFLOW_TYPES[shell.kind]: shell for shell in KINDS} | {INTAKE_TYPE: Intake}
 )

@@ -1,7 +1,8 @@
 """What has come to a case and has not been taken up yet, in the order in which it came."""
 
+import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -10,14 +11,20 @@ from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from decisions.effects import Notice, Refusal
+from decisions.case import Case
+from decisions.effects import Decision, Refusal
 
-UNDELIVERED: Final = "undelivered"
+NEWS: Final = "news"
+READABLE_NAME: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
+
+Rule = Callable[[Case, datetime], Decision]
 
 
 @dataclass(slots=True)
 class Incoming:
-    """An action as it was given, or news of a notification. ``at`` is when the case first saw it.
+    """An action as it was given, or news with the rule that says what comes of it.
+
+    ``at`` is when the case first saw it.
 
     ``cause`` names it in the same way however often its task is lost and done again: a signal by its number, which the
     history keeps; an update by its id, which the caller has.
@@ -27,10 +34,15 @@ class Incoming:
     cause: str
     name: str
     args: Sequence[RawValue] = ()
-    undelivered: tuple[Notice, str] | None = None
+    rule: Rule | None = None
     done: bool = False
     refusal: Refusal | None = None
     answer: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown_name(self) -> str:
+        """Its name as it may stand in a log: what is no name could be a text about somebody."""
+        return self.name if READABLE_NAME.fullmatch(self.name) else "unreadable"
 
 
 class Inbox:
@@ -51,10 +63,9 @@ class Inbox:
         self.signals += 1
         self._waiting.append(Incoming(workflow.now(), f"signal:{self.signals}", name, args))
 
-    def undelivered(self, notice: Notice, error: str) -> None:
-        """A notification has failed for good."""
-        cause = f"undelivered:{notice.key}"
-        self._waiting.append(Incoming(workflow.now(), cause, UNDELIVERED, undelivered=(notice, error)))
+    def news(self, cause: str, rule: Rule) -> None:
+        """Something that the case has set going came to an end that it has to know of."""
+        self._waiting.append(Incoming(workflow.now(), cause, NEWS, rule=rule))
 
     async def updated(self, name: str, args: Sequence[RawValue]) -> dict[str, Any]:
         """An update has come: its answer, once the loop has dealt with it.

@@ -1,20 +1,20 @@
 """``Intake``: a triage outcome becomes the kind of case that the routine says (K1a-c, K2a, K5)."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RawValue, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
-from decisions.errands import CONFIRM_OPENED, LOOK_UP_ROUTE, OpenedCase, RouteAnswer, RouteQuestion
+from decisions.errands import LOOK_UP_ROUTE, RouteAnswer, RouteQuestion
 from omhand.contract.names import WORKFLOW_TYPES, Kind, StartFault, case_workflow_id, intake_workflow_id
 from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome
 from omhand.contract.wire import Malformed, read
 from workflows.errands import run_errand
 from workflows.failures import start_failure
+from workflows.opened import until_opened
 from workflows.reading import one_object
 
 ASK_AGAIN: Final = timedelta(seconds=1)
@@ -80,7 +80,7 @@ class Intake:
             )
         except WorkflowAlreadyStartedError:
             return None
-        await self._is_opened(opening.case_id, case)
+        await until_opened(opening.case_id, case)
         return IntakeAnswer(
             workflow_id=workflow_id,
             workflow_type=WORKFLOW_TYPES[kind],
@@ -89,23 +89,3 @@ class Intake:
             unit=opening.unit,
             profession=opening.profession,
         )
-
-    async def _is_opened(self, case_id: str, case: workflow.ChildWorkflowHandle[Any, Any]) -> None:
-        """Wait until the case has been recorded or has failed to open: nobody is to believe in one that is not there.
-
-        Raises:
-            ApplicationError: the case's own failure.
-        """
-        asked = OpenedCase(case_id=case_id)
-        recorded = asyncio.create_task(run_errand(CONFIRM_OPENED, asked, OpenedCase, "wait until the case is recorded"))
-        await workflow.wait([case, recorded], return_when=asyncio.FIRST_COMPLETED)
-        if recorded.done():
-            await recorded
-            return
-        recorded.cancel()
-        try:
-            await case
-        except ChildWorkflowError as error:
-            if isinstance(error.cause, ApplicationError):
-                raise ApplicationError(error.cause.message, type=error.cause.type, non_retryable=True) from error
-            raise

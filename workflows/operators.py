@@ -3,7 +3,7 @@
 Nothing here says who the patient is or what is wrong with them. Times are in UTC: a workflow knows no time zone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -45,7 +45,7 @@ def attributes(case: Case, now: datetime) -> list[SearchAttributeUpdate[Any]]:
         PRIORITY.value_unset() if case.priority is None else PRIORITY.value_set(case.priority),
         PROFESSION.value_set(case.profession),
         RESPONSIBLE_UNIT.value_set(case.responsible_unit),
-        OFFERED_TO.value_set([offer.unit for offer in case.offers]),
+        OFFERED_TO.value_set(list(dict.fromkeys(offer.unit for offer in case.open_offers))),
         ESCALATION_LEVEL.value_set(case.escalation_level),
         DUE_AT.value_unset() if case.due_at is None else DUE_AT.value_set(case.due_at),
         OVERDUE.value_set(case.is_overdue(now)),
@@ -54,19 +54,36 @@ def attributes(case: Case, now: datetime) -> list[SearchAttributeUpdate[Any]]:
 
 def details(case: Case, linked: Sequence[str], now: datetime) -> str:
     """A table in Markdown that an operator can read without knowing the code."""
-    offered = ", ".join(f"{offer.unit} ({offer.why})" for offer in case.offers)
+    offered = ", ".join(f"{offer.unit} ({offer.why})" for offer in case.open_offers)
     holder = f"{case.holder.staff}, {case.holder.profession}" if case.holder else ""
     rows = [
         ("Case", f"{case.case_id}, {case.kind}, priority {case.priority or 'none'}, for {case.profession}"),
         ("Status", f"**{case.status}**" + (f", {case.outcome}" if case.outcome else "")),
         ("Responsible unit", f"{case.responsible_unit}" + (f" ({holder})" if holder else "")),
         ("Offered to", offered or "nobody else"),
+        *_relations(case),
         ("Escalation level", str(case.escalation_level)),
         ("Due", _due(case, now)),
         ("Next", next_up(case)),
         ("Same patient", ", ".join(linked) or "no other open case"),
     ]
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _relations(case: Case) -> Iterator[tuple[str, str]]:
+    """What of a case most have not: a handover that waits, consultations, the case that asks."""
+    pending = case.handover
+    if pending:
+        by = f", to be answered by {_utc(pending.plan.due_at)}" if pending.plan.due_at else ""
+        yield (
+            "Handover",
+            f"to {pending.to_unit} ({pending.ground}){by}; {case.responsible_unit} is responsible until then",
+        )
+    if case.consultations:
+        yield "Consultations", ", ".join(f"{each.case_id} ({each.status})" for each in case.consultations)
+    if case.asker:
+        about = f", about the case {case.asker.case_id}" if case.asker.case_id else ""
+        yield "Asked by", f"{case.asker.by.unit}{about}"
 
 
 def _due(case: Case, now: datetime) -> str:
@@ -84,11 +101,18 @@ def next_up(case: Case) -> str:
 
 
 def _deed(case: Case, moment: Moment) -> str:
-    if moment.do == "notify" or moment.off:
-        return f"notify {case.responsible_unit}"
-    if moment.do == "alert_manager":
-        return f"alert the manager of {case.responsible_unit}"
-    return f"offer to {', '.join(moment.units) or 'nobody: the manager is alerted'} ({moment.why})"
+    # What a handover's own plan does is about the unit that is to answer it.
+    unit = case.handover.to_unit if case.handover and case.is_handover_next else case.responsible_unit
+    if moment.do == "offer" and not moment.off:
+        return f"offer to {', '.join(moment.units) or 'nobody: the manager is alerted'} ({moment.why})"
+    return {
+        "notify": f"notify {unit}",
+        "offer": f"notify {unit}",
+        "alert_manager": f"alert the manager of {unit}",
+        "tell_sender": f"tell {case.responsible_unit} that {unit} has not answered",
+        "warn_of_closing": f"warn {unit} that it closes soon",
+        "leave_at_closing": f"{unit} closes: alert its manager, offer to {', '.join(moment.units) or 'nobody'}",
+    }[moment.do]
 
 
 def _utc(at: datetime) -> str:

@@ -25,6 +25,9 @@ EMERGENCY_PRIORITY: Final = 1
 PRIORITIES: Final = range(2, 13)
 
 
+_CONSULTATION: Final = ".consultation-"
+
+
 def case_workflow_id(case_id: str) -> str:
     """The workflow id of a case."""
     return f"case-{case_id}"
@@ -32,7 +35,13 @@ def case_workflow_id(case_id: str) -> str:
 
 def consultation_case_id(case_id: str, number: int) -> str:
     """The case id of a case's consultation, ``number`` from 1."""
-    return f"{case_id}.consultation-{number}"
+    return f"{case_id}{_CONSULTATION}{number}"
+
+
+def asking_case_id(consultation: str) -> str | None:
+    """The case that a consultation of that case id is of; None where the id is made of no case's."""
+    asker, made_of, number = consultation.rpartition(_CONSULTATION)
+    return asker if made_of and number.isdecimal() else None
 
 
 def intake_workflow_id(case_id: str) -> str:

@@ -76,7 +76,7 @@ class StaffMember(Wire):
 class Opening(Wire):
     """The argument of every kind of case."""
 
-    case_id: GivenCaseId
+    case_id: CaseId
     origin: Origin
     unit: HsaId
     """Receives the case, and is responsible from that moment (H3)."""
@@ -96,10 +96,10 @@ class Opening(Wire):
     message: MessageText | None = None
 
 
-class ChildOpening(Opening):
-    """The opening of a consultation that a case starts: its id is made of the case's (contract §1)."""
+class GivenOpening(Opening):
+    """The opening that a caller gives. Only a consultation that a case starts has an id made of the case's."""
 
-    case_id: CaseId
+    case_id: GivenCaseId
 
 
 COMMON_KEYS: Final = frozenset({"case_id", "origin", "unit", "profession", "priority", "patient", "reason"})
@@ -123,8 +123,8 @@ REQUIRED_KEYS: Final[dict[Kind, frozenset[str]]] = {
 }
 
 
-def read_opening(kind: Kind, value: object, form: type[Opening] = Opening) -> Opening:
-    """``value`` as the opening of a case of this kind; ``form`` says whose id it may have.
+def read_opening(kind: Kind, value: object, form: type[Opening] = GivenOpening) -> Opening:
+    """``value`` as the opening of a case of this kind; ``form`` says which ids it may have.
 
     Raises:
         Malformed: with every fault: wrong types, unknown keys, keys of another kind, missing ones.

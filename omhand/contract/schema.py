@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from omhand.contract.actions import ACTIONS, CLOSING_OUTCOMES
 from omhand.contract.directory import Directory
 from omhand.contract.names import PRIORITIES, Kind, Origin
-from omhand.contract.opening import COMMON_KEYS, OWN_KEYS, REQUIRED_KEYS, IntakeAnswer, Opening, TriageOutcome
+from omhand.contract.opening import COMMON_KEYS, OWN_KEYS, REQUIRED_KEYS, GivenOpening, IntakeAnswer, TriageOutcome
 from omhand.contract.policy import Policy
 from omhand.contract.view import View
 
@@ -53,7 +53,7 @@ def written(schema: Schema) -> str:
 
 def _opening(kind: Kind) -> Schema:
     """``Opening`` as a case of this kind takes it: its own keys, and those that it needs."""
-    schema = Opening.model_json_schema(mode="validation")
+    schema = GivenOpening.model_json_schema(mode="validation")
     required = sorted({*schema["required"], *REQUIRED_KEYS[kind]})
     keys = COMMON_KEYS | OWN_KEYS[kind]
     properties = {key: value for key, value in schema["properties"].items() if key in keys}

@@ -97,7 +97,21 @@ steps = [
 ]
 repeat = { every = "PT15M", do = "alert_manager", at_most = 3 }
 """
-OTHER_PHASES = "".join(
+ANSWERS = "".join(
+    f"""
+[[ladder]]
+phase = "{phase}"
+clock = "opening_hours"
+due = "PT30M"
+steps = [
+  {{ after = "PT0S", do = "notify" }},
+  {{ after = "PT15M", do = "notify" }},
+  {{ after = "PT30M", do = "alert_manager" }},
+]
+"""
+    for phase in ("handover", "consultation")
+)
+OTHER_PHASES = ANSWERS + "".join(
     f"""
 [[ladder]]
 phase = "{phase}"
@@ -105,7 +119,7 @@ clock = "opening_hours"
 due = "PT4H"
 steps = [{{ after = "PT4H", do = "alert_manager" }}]
 """
-    for phase in ("handover", "consultation", "ticket", "message", "accepted")
+    for phase in ("ticket", "message", "accepted")
 )
 
 

@@ -1,0 +1,173 @@
+"""A case's consultations, and the case that a consultation is of: each is started or told to look, by signals.
+
+A signal between them says nothing but "look": what has happened stands in Postgres (``decisions.consultation``). So
+either lives through the other's restarts and continuations, and a signal that comes twice or late does no harm.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
+
+from decisions.case import Case
+from decisions.decide import consultation_lost, consultations_ended, no_longer_asked
+from decisions.effects import Decision
+from decisions.errands import (
+    LOOK_UP_ASKING,
+    LOOK_UP_ENDED,
+    AllEnded,
+    Asking,
+    Consulting,
+    Questioned,
+)
+from omhand.contract.events import ConsultationWithdrawn, Consulted, Event
+from omhand.contract.names import (
+    WORKFLOW_TYPES,
+    ConsultationStatus,
+    EventName,
+    Kind,
+    Origin,
+    asking_case_id,
+    case_workflow_id,
+)
+from omhand.contract.opening import Addressee, Opening, StaffMember
+from workflows.errands import run_errand
+from workflows.inbox import Inbox
+from workflows.opened import until_opened
+
+CONSULTATIONS_CHANGED: Final = "consultations_changed"
+"""Signal from a consultation to the case that asked: look again how it stands."""
+ASKING_CHANGED: Final = "asking_changed"
+"""Signal from the case that asked to its consultation: look again whether it is still asked."""
+
+ENDS: Final = frozenset({EventName.CLOSED, EventName.CANCELLED})
+
+
+def asking_case(case_id: str) -> str | None:
+    """The case whose consultation the running workflow is, by who started it; None for a case of its own."""
+    parent, asker = workflow.info().parent, asking_case_id(case_id)
+    return asker if parent and asker and parent.workflow_id == case_workflow_id(asker) else None
+
+
+class Relatives:
+    """What a case sets going among its relatives."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._busy = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is under way that the case may not end before."""
+        return self._busy > 0
+
+    def follow(self, decision: Decision) -> None:
+        """What has been recorded is carried to whom it concerns."""
+        for event in decision.events:
+            told = event.told()
+            if isinstance(told, Consulted):
+                self._busy += 1
+                asyncio.create_task(self._consult(_opening(decision.case, event, told)))  # noqa: RUF006 - as in `Post`
+            elif isinstance(told, ConsultationWithdrawn):
+                self._tell(told.consultation, ASKING_CHANGED)
+            elif event.event in ENDS:
+                self._tell_of_the_end(decision.case)
+
+    def _tell_of_the_end(self, case: Case) -> None:
+        if case.asker and case.asker.case_id:
+            self._tell(case.asker.case_id, CONSULTATIONS_CHANGED)
+        for each in case.consultations:
+            if each.status is ConsultationStatus.NOT_NEEDED:
+                self._tell(each.case_id, ASKING_CHANGED)
+
+    def _tell(self, case_id: str, what: str) -> None:
+        self._busy += 1
+        asyncio.create_task(self._signal(case_id, what))  # noqa: RUF006 - as in `Post`
+
+    async def _signal(self, case_id: str, what: str) -> None:
+        try:
+            await workflow.get_external_workflow_handle(case_workflow_id(case_id)).signal(what)
+        except ApplicationError:
+            # It has ended, and so has nothing to look for any more.
+            workflow.logger.info("%s could not be told to look again: it has ended", case_id)
+        finally:
+            self._busy -= 1
+
+    async def _consult(self, opening: Opening) -> None:
+        try:
+            child = await self._opened(opening)
+            # It tells by itself how it ended; only one that is ended by force tells nobody.
+            await child
+        except WorkflowAlreadyStartedError:
+            self._tell_lost(opening.case_id, "it could not be opened: there is a case of its id already")
+        except ApplicationError as failure:
+            self._tell_lost(opening.case_id, f"it could not be opened: {failure.message}")
+        except ChildWorkflowError:
+            self._tell_lost(opening.case_id, "its workflow was ended by force")
+
+    async def _opened(self, opening: Opening) -> workflow.ChildWorkflowHandle[Any, Any]:
+        try:
+            child = await workflow.start_child_workflow(
+                WORKFLOW_TYPES[Kind.CONSULTATION],
+                opening.model_dump(mode="json", exclude_defaults=True),
+                id=case_workflow_id(opening.case_id),
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                # It is told of the case's end, and goes on over the case's continuations.
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary=f"{Kind.CONSULTATION}, priority {opening.priority}, {opening.profession}",
+            )
+            await until_opened(opening.case_id, child)
+            return child
+        finally:
+            self._busy -= 1
+
+    def _tell_lost(self, case_id: str, why: str) -> None:
+        def rule(case: Case, at: datetime) -> Decision:
+            return consultation_lost(case, case_id, why, at)
+
+        self._inbox.news(f"lost:{case_id}", rule)
+
+
+async def _how_consultations_ended(case: Case, at: datetime, patience: timedelta) -> Decision:
+    unknown = {ConsultationStatus.OPEN, ConsultationStatus.WITHDRAWN}
+    asked = tuple(each.case_id for each in case.consultations if each.status in unknown)
+    if not asked:
+        return Decision(case)
+    look_up = Consulting(consultations=asked)
+    found = await run_errand(LOOK_UP_ENDED, look_up, AllEnded, "look how consultations ended", patience=patience)
+    return consultations_ended(case, found.ended, at)
+
+
+async def _whether_still_asked(case: Case, at: datetime, patience: timedelta) -> Decision:
+    if case.asker is None or case.asker.case_id is None or not case.is_open:
+        return Decision(case)
+    look_up = Questioned(consultation=case.case_id, asked_by=case.asker.case_id)
+    found = await run_errand(LOOK_UP_ASKING, look_up, Asking, "look whether it is still asked", patience=patience)
+    return no_longer_asked(case, found, at)
+
+
+LOOKS: Final[Mapping[str, Callable[[Case, datetime, timedelta], Awaitable[Decision]]]] = MappingProxyType({
+    CONSULTATIONS_CHANGED: _how_consultations_ended,
+    ASKING_CHANGED: _whether_still_asked,
+})  # fmt: skip
+"""What a case does when a relative tells it to look: it asks what has been recorded, as long as patience lasts."""
+
+
+def _opening(case: Case, event: Event, told: Consulted) -> Opening:
+    """Of the consultation. The patient is not named: the database knows whose the case is that asks."""
+    return Opening(
+        case_id=told.consultation,
+        origin=Origin.STAFF,
+        unit=told.to_unit,
+        profession=told.to_profession,
+        priority=case.priority,
+        to=Addressee(staff=told.to_staff) if told.to_staff else None,
+        asked_by=cast("StaffMember", event.by),
+        question=told.question,
+        wants_handover=told.wants_handover,
+    )

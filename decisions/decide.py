@@ -120,10 +120,13 @@ def hindrance(case: Case, action: Action) -> Refusal | None:
     if not case.is_open:
         return Refusal(code=Code.CASE_CLOSED, message=f"The case is closed ({case.outcome}).")
     if action.name not in actions_of(case.kind) or action.name not in RULES:
-        return Refusal(
-            code=Code.WRONG_KIND, message=f"A case of kind {case.kind} does not have the action {action.name}."
-        )
+        return wrong_kind(case, action)
     return None
+
+
+def wrong_kind(case: Case, action: Action) -> Refusal:
+    """The case does not have this action."""
+    return Refusal(code=Code.WRONG_KIND, message=f"A case of kind {case.kind} does not have the action {action.name}.")
 
 
 def decide(case: Case, action: Action, now: datetime, facts: Facts) -> Decision | Refusal:

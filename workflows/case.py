@@ -23,7 +23,7 @@ from decisions.facts import Facts, OpeningFacts, question
 from decisions.file import LOG_FULL, CaseFile
 from decisions.routing import outside_the_routine
 from omhand.contract.actions import By, Consult, Note
-from omhand.contract.names import Code, Kind, StartFault, case_workflow_id
+from omhand.contract.names import ActionName, Code, Kind, StartFault, case_workflow_id
 from omhand.contract.opening import GivenOpening, Opening, read_opening
 from omhand.contract.wire import Malformed, Number, Wire, read
 from workflows.errands import OutOfPatience, run_errand
@@ -32,16 +32,17 @@ from workflows.inbox import Inbox, Incoming
 from workflows.operators import Listing, details, next_up
 from workflows.post import Post
 from workflows.reading import one_object
-from workflows.relatives import LOOKS, Relatives, asking_case
-
-LINKS_CHANGED: Final = "links_changed"
-"""Signal from one case to another of the same patient: look again which others are open."""
+from workflows.relatives import LINKS_CHANGED, LOOKS, Relatives, asking_case
 
 STOPPED_FROM_OUTSIDE: Final = "stop_workflow"
 """How the log names a request to cancel the workflow itself."""
 
 SHORTEST_PATIENCE: Final = timedelta(seconds=10)
 """An action is given at least so long before what is due goes first."""
+
+CAME_LATER: Final = frozenset({ActionName.HAND_OVER, ActionName.CONSULT})
+HAND_OVER_AND_CONSULT: Final = "hand-over-and-consult"
+"""The patch before which these were refused at once: a case whose history tells of that goes on refusing them."""
 
 LINGER: Final = timedelta(milliseconds=10)
 
@@ -159,7 +160,7 @@ class CaseShell:
         decision = rules.open_case(self.kind, opening, facts.first_phase(), now, asking_case(opening.case_id))
         self._file = CaseFile.begin(decision)
         await self._carry_out(None, self._step(decision, opening=opening))
-        await self._tell_linked()
+        await self._relatives.tell_linked(self._linked)
 
     def _carry_on(self, carried: Carried) -> None:
         self._file, self._linked, self._inbox.signals = carried.file, carried.linked, carried.signals
@@ -264,7 +265,7 @@ class CaseShell:
             return False
         incoming.answer = self.view()
         if not self._case.is_open and decision.events:
-            await self._tell_linked()
+            await self._relatives.tell_linked(self._linked)
         return True
 
     def _answer_as_before(self, incoming: Incoming, cause: str) -> bool:
@@ -283,6 +284,8 @@ class CaseShell:
         hindrance = rules.hindrance(self._case, action)
         if hindrance:
             return hindrance
+        if action.name in CAME_LATER and not workflow.patched(HAND_OVER_AND_CONSULT):
+            return rules.wrong_kind(self._case, action)
         if isinstance(action, Note | Consult) and self._open_file.is_full:
             return LOG_FULL
         asked = question(self._case, action, incoming.at)
@@ -357,16 +360,6 @@ class CaseShell:
         recorded = await run_errand(RECORD, step, Recorded, summary)
         self._linked = recorded.linked
         return recorded
-
-    async def _tell_linked(self) -> None:
-        """The patient's other open cases look again, so that their views say so too."""
-        for case_id in self._linked:
-            other = workflow.get_external_workflow_handle(case_workflow_id(case_id))
-            try:
-                await other.signal(LINKS_CHANGED)
-            except ApplicationError:
-                # It has closed in the meantime, which is as good.
-                workflow.logger.info("%s could not be told that a linked case has changed", case_id)
 
     def _show(self) -> None:
         """Let operators see the case as it is: search attributes and current details."""

@@ -1,11 +1,11 @@
-"""A case's consultations, and the case that a consultation is of: each is started or told to look, by signals.
+"""A case's relatives: its consultations, the case that a consultation is of, the patient's other cases.
 
 A signal between them says nothing but "look": what has happened stands in Postgres (``decisions.consultation``). So
 either lives through the other's restarts and continuations, and a signal that comes twice or late does no harm.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -40,6 +40,8 @@ from workflows.errands import run_errand
 from workflows.inbox import Inbox
 from workflows.opened import until_opened
 
+LINKS_CHANGED: Final = "links_changed"
+"""Signal from one case to another of the same patient: look again which others are open."""
 CONSULTATIONS_CHANGED: Final = "consultations_changed"
 """Signal from a consultation to the case that asked: look again how it stands."""
 ASKING_CHANGED: Final = "asking_changed"
@@ -85,16 +87,18 @@ class Relatives:
             if each.status is ConsultationStatus.NOT_NEEDED:
                 self._tell(each.case_id, ASKING_CHANGED)
 
+    async def tell_linked(self, linked: Sequence[str]) -> None:
+        """The patient's other open cases look again, so that their views say so too."""
+        for case_id in linked:
+            await _signal(case_id, LINKS_CHANGED)
+
     def _tell(self, case_id: str, what: str) -> None:
         self._busy += 1
         asyncio.create_task(self._signal(case_id, what))  # noqa: RUF006 - as in `Post`
 
     async def _signal(self, case_id: str, what: str) -> None:
         try:
-            await workflow.get_external_workflow_handle(case_workflow_id(case_id)).signal(what)
-        except ApplicationError:
-            # It has ended, and so has nothing to look for any more.
-            workflow.logger.info("%s could not be told to look again: it has ended", case_id)
+            await _signal(case_id, what)
         finally:
             self._busy -= 1
 
@@ -131,6 +135,14 @@ class Relatives:
             return consultation_lost(case, case_id, why, at)
 
         self._inbox.news(f"lost:{case_id}", rule)
+
+
+async def _signal(case_id: str, what: str) -> None:
+    try:
+        await workflow.get_external_workflow_handle(case_workflow_id(case_id)).signal(what)
+    except ApplicationError:
+        # It has ended in the meantime, and has nothing to look for any more.
+        workflow.logger.info("%s could not be told to look again: it has ended", case_id)
 
 
 async def _how_consultations_ended(case: Case, at: datetime, patience: timedelta) -> Decision:

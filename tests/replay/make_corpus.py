@@ -8,12 +8,15 @@ made anew, which is right only while nothing runs anywhere. ``fingerprint.json``
 import argparse
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
@@ -22,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from corpus import FINGERPRINT, HISTORIES, commands, stored
 from stage import FAST_POLICY, Line, Stage, line_to, load_rules, new_database, pending_activities, staged, until
-from stories import NURSE_NORTH, NURSE_SOUTH
+from stories import DIRECTORY, DOCTOR_SOUTH, EAST, NURSE_NORTH, NURSE_SOUTH, SOUTH
 from temporalio.client import WorkflowHandle
 
 from workers.embedded import embedded_postgres
@@ -36,6 +39,10 @@ priority = [3]
 clock = "always"
 due = "PT30M"
 steps = [{ after = "PT0S", do = "notify" }, { after = "PT30M", do = "offer", to = "cooperating" }]
+"""
+CLOSING: Final = """
+[closing]
+warn_before = "PT3S"
 """
 URGENT: Final = 2
 """The priority whose ladder takes seconds."""
@@ -161,6 +168,116 @@ async def long_lives(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any,
     return {"long-first-run": first, "long-last-run": last}
 
 
+async def long_asking_lives(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """A case that asks and goes on as new before the answer comes: the consultation outlives its first run."""
+    handle = await stage.start("long-asking")
+    case = stage.client.get_workflow_handle(handle.id)
+    await case.execute_update("consult", {"by": NURSE_NORTH, "to_unit": SOUTH, "question": "x"})
+    child = await opened(stage, "long-asking.consultation-1")
+    for number in range(20):
+        await case.signal("note", {"by": NURSE_NORTH, "text": f"note {number}"})
+        await case.query("view")
+    await child.execute_update("answer", {"by": NURSE_SOUTH, "advice": "y", "takes_over": False})
+    await until(lambda: knows_of(case, "answered"))
+    await case.execute_update("cancel", {"by": {"patient": True}, "reason": "better"})
+    await case.result()
+    first = stage.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    return {"long-asking-first-run": first, "long-asking-last-run": case}
+
+
+async def handed_over_lives(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """What becomes of a handover."""
+    to_south = {"by": NURSE_NORTH, "to_unit": SOUTH, "ground": "misplaced"}
+    names = ("handed-over", "handover-pending", "handover-refused", "handover-withdrawn", "handover-taken", "1177")
+    lives = {
+        name: await stage.start(
+            name,
+            **({"level": "physical", "origin": "1177_phone"} if name == "1177" else {}),
+            workflow_type="PhoneConsultation" if name == "1177" else "DropInVisit",
+        )
+        for name in names
+    }
+    for name, handle in lives.items():
+        await stage.gateway.until(lambda name=name: bool(stage.gateway.reasons(name)))
+        await stage.settled(name)
+        await handle.execute_update("hand_over", to_south)
+    await lives["handed-over"].execute_update("accept", {"by": NURSE_SOUTH})
+    await lives["handed-over"].execute_update("close", CLOSE | {"by": NURSE_SOUTH})
+    await lives["handover-refused"].execute_update("refuse", {"by": NURSE_SOUTH, "reason": "yours"})
+    await lives["handover-withdrawn"].execute_update("withdraw", {"by": NURSE_NORTH})
+    await lives["handover-taken"].execute_update("accept", {"by": NURSE_NORTH})
+    # Closed with a handover that waits: the receiver is told, and only then the workflow ends.
+    await lives["1177"].execute_update("cancel", {"by": {"patient": True}, "reason": "better"})
+    for name in ("handed-over", "1177"):
+        await lives[name].result()
+    for name in lives:
+        await stage.settled(name)
+    return lives
+
+
+async def asking_lives(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """A case that asks, what it asks, and a question of its own."""
+    ask = {"by": NURSE_NORTH, "to_unit": SOUTH, "question": "x"}
+    case = await stage.start("asking")
+    await case.execute_update("accept", {"by": NURSE_NORTH})
+    for _ in range(4):
+        await case.execute_update("consult", ask)
+    answered, refused, withdrawn, not_needed = [await opened(stage, f"asking.consultation-{n}") for n in range(1, 5)]
+    await answered.execute_update("accept", {"by": DOCTOR_SOUTH})
+    await answered.execute_update("answer", {"by": DOCTOR_SOUTH, "advice": "y", "takes_over": True})
+    await refused.execute_update("refuse", {"by": NURSE_SOUTH, "reason": "z"})
+    await case.execute_update("withdraw", {"by": NURSE_NORTH, "consultation": "asking.consultation-3"})
+    for handle in (answered, refused, withdrawn):
+        await handle.result()
+    after = {"to_unit": SOUTH, "ground": "after_consultation", "reference": "asking.consultation-1"}
+    await until(lambda: knows_of(case, "answered"))
+    await case.execute_update("hand_over", {"by": NURSE_NORTH, **after})
+    await case.execute_update("accept", {"by": DOCTOR_SOUTH})
+    await case.execute_update("close", CLOSE | {"by": DOCTOR_SOUTH})
+    for handle in (case, not_needed):
+        await handle.result()
+    question = {"case_id": "of-its-own", "origin": "staff", "unit": SOUTH, "profession": "doctor", "question": "x"}
+    own = await stage.start_raw("of-its-own", question | {"asked_by": NURSE_NORTH}, workflow_type="Consultation")
+    await own.signal("answer", {"by": DOCTOR_SOUTH, "advice": "y", "takes_over": False})
+    await own.result()
+    return {
+        "asking": case, "consultation-answered": answered, "consultation-refused": refused,
+        "consultation-withdrawn": withdrawn, "consultation-not-needed": not_needed, "consultation-of-its-own": own,
+    }  # fmt: skip
+
+
+async def opened(stage: Stage, case_id: str) -> WorkflowHandle[Any, Any]:
+    """A consultation, once it has been recorded."""
+    await until(lambda: stage.rows("select 1 from omhand.cases where case_id = $1", case_id))
+    return stage.client.get_workflow_handle(f"case-{case_id}")
+
+
+async def knows_of(case: WorkflowHandle[Any, Any], status: str) -> bool:
+    """Whether the case knows of a consultation that has ended so."""
+    view = await case.query("view")
+    return status in [each["status"] for each in view["consultations"]]
+
+
+async def lives_at_closing(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """What is left when the eastern unit closes, and who takes it."""
+    closes = datetime.now(ZoneInfo("Europe/Stockholm")) + timedelta(seconds=6)
+    hours = ", ".join(
+        f'{day} = ["00:00-{closes:%H:%M:%S}"]' for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    )
+    parts = DIRECTORY.split("\n\n")
+    closing = [
+        re.sub(r"(?m)^opening = .*$", f"opening = {{ {hours} }}", part) if f'id = "{EAST}"' in part else part
+        for part in parts
+    ]
+    await load_rules(stage.dsn, CALM + FAST_POLICY + CLOSING, "\n\n".join(closing))
+    lives = {name: await stage.start(name, unit=EAST) for name in ("left-at-closing", "taken-at-closing")}
+    for name in lives:
+        await stage.gateway.until(lambda name=name: "left_at_closing" in stage.gateway.reasons(name))
+        await stage.settled(name)
+    await lives["taken-at-closing"].execute_update("accept", {"by": NURSE_NORTH})
+    return lives
+
+
 @asynccontextmanager
 async def stages(*extra_args: str) -> AsyncIterator[tuple[Stage, Line]]:
     """Servers of their own, and a line to the database that can be cut."""
@@ -177,7 +294,8 @@ async def stages(*extra_args: str) -> AsyncIterator[tuple[Stage, Line]]:
 async def play() -> dict[str, dict[str, Any]]:
     """Every life's history by its name, as JSON."""
     histories = {}
-    for extra_args, lives in (((), (calm_lives, escalated_lives, beginnings, outages)), (SHORT_RUNS, (long_lives,))):
+    first = (calm_lives, escalated_lives, beginnings, outages, handed_over_lives, asking_lives, lives_at_closing)
+    for extra_args, lives in (((), first), (SHORT_RUNS, (long_lives, long_asking_lives))):
         async with stages(*extra_args) as (stage, line):
             for life in lives:
                 for name, handle in (await life(stage, line)).items():

@@ -37,6 +37,9 @@ More than a year, so that what happens yearly is found; not for ever, so that a 
 hours gives an answer (None) instead of a loop without end.
 """
 
+LONGEST_PAUSE = timedelta(hours=4)
+"""A gap after a night that is longer than this is no pause in the day: everybody has gone home."""
+
 _DAY = 86_400
 _DAYS_A_WEEK = 7
 _SUNDAY = 6
@@ -136,11 +139,12 @@ class Calendar:
 
         - the beginning of lunch is no closing: the unit runs again on that day;
         - time that runs on over midnight closes where it ends at last, on that later day, unless
-          the unit runs again on that day;
+          the unit runs again within `LONGEST_PAUSE` on that day: a clinic of nights goes home in
+          the morning, though it comes back in the evening;
         - asked in closed time, it is the closing of the next day that has one, or, in a gap such as
           lunch, of the same day; asked at a closing, it is the one after;
-        - a unit that never closes has None, and so has one whose every gap is followed by running
-          time on the same day (open but for 07:00-08:00, say), or that has no hours at all.
+        - a unit that never closes has None, and so has one whose every gap is soon followed by
+          running time on the same day (open but for 07:00-08:00, say), or that has no hours at all.
 
         None too where there is none before the last local day of the horizon.
         """
@@ -148,12 +152,21 @@ class Calendar:
         last_day_searched = self._local_day(asked) + timedelta(days=HORIZON_DAYS)
         end = None
         for start, next_end in self.running(asked):
-            if end is not None and self._local_day(start) > self._last_local_day(end):
+            if end is not None and self._goes_home(end, start):
                 return end
             end = next_end
         if end is None or self._last_local_day(end) >= last_day_searched:
             return None
         return end
+
+    def _goes_home(self, end: datetime, reopens: datetime) -> bool:
+        """Whether the gap between `end` and `reopens` is a closing for the day, and no pause in it."""
+        if self._local_day(reopens) > self._last_local_day(end):
+            return True
+        midnight = _instant(self._last_local_day(end), 0, self.zone, is_end=False)
+        before = midnight - timedelta.resolution
+        ran_over_midnight = next(self.running(before), None) == (before, end)
+        return ran_over_midnight and reopens - end > LONGEST_PAUSE
 
     def _covers(self, hours: WeeklyHours, at: datetime) -> bool:
         """Whether a span of `hours` covers `at`."""

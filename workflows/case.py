@@ -185,10 +185,11 @@ class CaseShell:
     async def _wait(self) -> None:
         now = workflow.now()
         instant = self._case.next_instant(now)
+        is_held_up = self._is_held_up()
         # Nothing has come by then: the loop finds what has become due.
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: bool(self._inbox) or self._has_lingered(),
+                lambda: bool(self._inbox) or self._has_lingered() or (is_held_up and not self._is_held_up()),
                 timeout=instant - now if instant else None,
                 timeout_summary=next_up(self._case),
             )
@@ -211,6 +212,10 @@ class CaseShell:
             signals=self._inbox.signals,
         )
         workflow.continue_as_new({"carried": carried.to_json()})
+
+    def _is_held_up(self) -> bool:
+        """Whether only its relatives, who are being told something, keep a long case from going on as new."""
+        return workflow.info().is_continue_as_new_suggested() and self._relatives.is_busy
 
     def _has_lingered(self) -> bool:
         return self._linger is not None and self._linger.done()

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from omhand.client import WorklistRow
 from omhand.contract.actions import By, ThePatient
-from omhand.contract.view import OfferView, View
+from omhand.contract.view import ConsultationView, HandoverView, OfferView, View
 
 WIDTH_OF_A_FILE: Final = 200
 """Columns where the output goes to a file or another program."""
 
-NOT_SHOWN: Final = frozenset({"plan", "key", "moment", "kind", "origin"})
+NOT_SHOWN: Final = frozenset({"plan", "answer_plan", "key", "moment", "kind", "origin"})
 """Details of the log that tell a reader nothing new."""
 
 MAY_BE_LONG: Final = frozenset({"case", "what"})
@@ -50,8 +50,8 @@ def case_panel(view: View) -> RenderableType:
         ("offered to", "\n".join(map(_offer, view.offers)) or "nobody else"),
         ("due", _due(view)),
         ("escalation level", view.escalation_level or None),
-        ("handover", f"to {view.handover.to_unit} ({view.handover.ground})" if view.handover else None),
-        ("consultations", "\n".join(f"{each.case_id}: {each.status}" for each in view.consultations)),
+        ("handover", _handover(view.handover) if view.handover else None),
+        ("consultations", "\n".join(map(_consultation, view.consultations))),
         ("booked", view.booking.slot if view.booking else None),
         ("same patient", ", ".join(view.linked_cases)),
         ("opened", local(view.opened_at)),
@@ -111,7 +111,7 @@ def _worth(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(_worth, value))
     if isinstance(value, dict):
-        return str(value.get("unit", value))
+        return str(value["unit"]) if "unit" in value else " ".join(_worth(each) for each in value.values() if each)
     return str(value)
 
 
@@ -128,6 +128,17 @@ def _table(*columns: str) -> Table:
 def _offer(offer: OfferView) -> str:
     until = f", until {local(offer.answer_by)}" if offer.answer_by else ""
     return f"{offer.unit} ({offer.why}, offer {offer.offer}{until})"
+
+
+def _handover(handover: HandoverView) -> str:
+    meant = ", ".join(each for each in (handover.to_profession, handover.to_staff) if each)
+    until = f", until {local(handover.answer_by)}" if handover.answer_by else ""
+    return f"asked of {handover.to_unit}" + (f" ({meant})" if meant else "") + f": {handover.ground}{until}"
+
+
+def _consultation(consultation: ConsultationView) -> str:
+    agreed = ", takes it over" if consultation.takes_over else ""
+    return f"{consultation.case_id}, {consultation.to_unit}: {consultation.status}{agreed}"
 
 
 def _due(view: View) -> str:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from decisions.calendars import HORIZON_DAYS, NO_HOURS, Calendar, Span, WeeklyHours
+from decisions.calendars import HORIZON_DAYS, LONGEST_PAUSE, NO_HOURS, Calendar, Span, WeeklyHours
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri")
@@ -257,6 +257,10 @@ def test_running_time_that_ends_at_the_start_is_left_out() -> None:
         (unit(hours(mon="20:00-24:00", tue="08:00-12:00")), "2026-11-23 21:00", "2026-11-24 00:00"),
         (unit(hours(mon="20:00-24:00", tue="00:00-02:00")), "2026-11-23 21:00", "2026-11-24 02:00"),
         (WEEKEND_NIGHT, "2026-11-28 21:00", "2026-11-29 08:00"),
+        # P6: a clinic of nights goes home in the morning, not for the hour in which the guard changes
+        (unit(hours(every_day="00:00-06:00 20:00-24:00")), "2026-11-24 21:00", "2026-11-25 06:00"),
+        (unit(hours(every_day="00:00-06:00 20:00-24:00")), "2026-11-24 02:00", "2026-11-24 06:00"),
+        (unit(hours(every_day="00:00-06:00 10:00-12:00 20:00-24:00")), "2026-11-24 02:00", None),
         # no closing at all (P6)
         (ALWAYS, "2026-11-24 09:00", None),
         (NEVER, "2026-11-24 09:00", None),
@@ -529,9 +533,18 @@ class Oracle:
         return (instant - self.begin) // MINUTE
 
     def closings(self) -> list[int]:
-        """Return the minutes at which the unit stops and does not start again that local day."""
+        """Return the minutes at which the unit stops and does not start again that day, or not soon after a night."""
         stops = (found.start() + 1 for found in re.finditer(b"\1\0", self.runs))
-        return [stop for stop in stops if not self._starts_later_that_day(stop)]
+        return [stop for stop in stops if not self._starts_later_that_day(stop) or self._rests_after_a_night(stop)]
+
+    def _rests_after_a_night(self, stop: int) -> bool:
+        day = self.walls[stop - 1].date()
+        midnight = stop - 1
+        while midnight and self.walls[midnight - 1].date() >= day:
+            midnight -= 1
+        ran_over_it = bool(midnight) and b"\0" not in self.runs[midnight - 1 : stop]
+        gap = self.runs.find(1, stop) - stop
+        return ran_over_it and gap * MINUTE > LONGEST_PAUSE
 
     def _starts_later_that_day(self, stop: int) -> bool:
         # "Starts", not "runs": where clocks were turned back over midnight (St John's, to 2011),
@@ -707,4 +720,5 @@ def test_unit_runs_until_it_closes_and_not_after(calendar: Calendar, at: datetim
     reopens = calendar.next_running(closing)
     assert reopens is not None
     last_moment = closing - timedelta.resolution
-    assert reopens.astimezone(calendar.zone).date() > last_moment.astimezone(calendar.zone).date()
+    another_day = reopens.astimezone(calendar.zone).date() > last_moment.astimezone(calendar.zone).date()
+    assert another_day or reopens - closing > LONGEST_PAUSE

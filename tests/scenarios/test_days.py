@@ -1,24 +1,18 @@
 """Stories in which hours and days pass, each case on a clock of its own that is wound forward on the real server.
 
-A case is placed at its own wall-clock time by a start that is delayed until then. Dates are of next year, worked out
-here from the weekday alone, so that the stories do not grow old. What the views compute by the database's own clock is
-told with seconds of real time.
+What the views compute by the database's own clock is told with seconds of real time.
 """
 
 import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import pytest
-from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
-from temporalio.service import RPCError
+from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from omhand.codec import data_converter
@@ -27,9 +21,24 @@ from workers.worker import serving
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 sys.path.insert(0, str(Path(__file__).parent))
-from stage import VIRTUAL_TIME, Stage, load_rules, new_database, staged, until
+from days import (
+    DOCTOR_JOUR,
+    HOUR,
+    MINUTE,
+    NIGHT,
+    Days,
+    assert_at,
+    at,
+    first,
+    happened,
+    instants_of,
+    last_sunday,
+    next_year,
+    region,
+    to_weekday,
+)
+from stage import VIRTUAL_TIME, load_rules, new_database, staged, until
 from stories import (
-    DIRECTORY,
     EAST,
     JOUR,
     JOUR_DOCTOR,
@@ -39,51 +48,10 @@ from stories import (
     NURSE_SOUTH,
     POLICY,
     SOUTH,
-    by,
-    opening,
     refusal_of,
 )
 
-STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
-NIGHT: Final = "SE2321000198-NATT"
-DOCTOR_JOUR: Final = by(JOUR_DOCTOR, JOUR, "doctor")
 CLOSE: Final = {"by": NURSE_NORTH, "outcome": "treated", "held_as": "video"}
-HOUR, MINUTE, SOON = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=5)
-WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri")
-
-
-def hours(*spans: str, days: tuple[str, ...] = WEEKDAYS) -> str:
-    """Hours as the directory writes them."""
-    written = ", ".join(f'"{span}"' for span in spans)
-    return "{ " + ", ".join(f"{day} = [{written}]" for day in days) + " }"
-
-
-def region(phone_of_north: str = "+46701740601", *, without: str = "") -> str:
-    """The small region with real hours: north closes for lunch, east at noon; a clinic has only on-call nights."""
-    opening_hours = {
-        NORTH: hours("08:00-12:00", "13:00-17:00"),
-        SOUTH: hours("08:00-17:00"),
-        EAST: hours("08:00-12:00"),
-    }
-    parts = [part for part in DIRECTORY.split("\n\n[[") if not (without and f'id = "{without}"' in part)]
-    for index, part in enumerate(parts):
-        for unit, opens in opening_hours.items():
-            if f'id = "{unit}"' in part and part.startswith("unit"):
-                parts[index] = "\n".join(
-                    f"opening = {opens}" if line.startswith("opening") else line for line in part.splitlines()
-                )
-    night = f"""unit]]
-id = "{NIGHT}"
-name = "Nattkliniken"
-kind = "clinic"
-opening = {{}}
-on_call = {hours("00:00-06:00", "20:00-24:00", days=(*WEEKDAYS, "sat", "sun"))}
-phone = "+46701740608"
-manager = {{ name = "Chef", phone = "+46701740708" }}
-professions = ["nurse"]"""
-    return "\n\n[[".join([*parts, night]).replace("+46701740601", phone_of_north)
-
-
 URGENT: Final = """
 [[ladder]]
 phase = "waiting"
@@ -112,120 +80,19 @@ steps = [{ after = "PT0S", do = "notify" }, { after = "PT2S", do = "offer", to =
 """
 
 
-# Dates
+NO_CLOSING: Final = "[closing]\nkinds = []\n"
+"""What happens at closing time is told elsewhere."""
 
-
-def next_year() -> int:
-    """The year of the stories: always ahead."""
-    return datetime.now(STOCKHOLM).year + 1
-
-
-def first(weekday: int, month: int = 2) -> date:
-    """The first such weekday (0 is Monday) of a month of next year; February has no holidays."""
-    start = date(next_year(), month, 1)
-    return start + timedelta(days=(weekday - start.weekday()) % 7)
-
-
-def last_sunday(month: int) -> date:
-    """The last Sunday of a month of 31 days, when clocks change in March and October."""
-    end = date(next_year(), month, 31)
-    return end - timedelta(days=(end.weekday() - 6) % 7)
-
-
-def to_weekday(day: date, step: int) -> date:
-    """That day, or the next (or last) from Monday to Friday."""
-    while day.weekday() > 4:
-        day += timedelta(days=step)
-    return day
-
-
-def at(day: date, clock: str, *, fold: int = 0) -> datetime:
-    """An instant by the wall clock in Stockholm."""
-    hour, minute = map(int, clock.split(":"))
-    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=STOCKHOLM, fold=fold).astimezone(UTC)
-
-
-# Cases on their own clocks
-
-
-@dataclass
-class Placed:
-    """A case whose clock is wound by the test."""
-
-    handle: WorkflowHandle[Any, Any]
-    skipper: TimeSkipper
-
-    async def until(self, instant: datetime) -> dict[str, Any]:
-        """Wind its clock to this instant; the view then."""
-        ahead = instant - await self.skipper.get_current_time(self.handle)
-        assert ahead > timedelta(0), "its clock is past that already"
-        assert await self.skipper.fast_forward(self.handle, ahead)
-        return await self.view()
-
-    async def view(self) -> dict[str, Any]:
-        """The case as it is."""
-        view: dict[str, Any] = await self.handle.query("view")
-        return view
-
-    async def act(self, action: str, **payload: Any) -> dict[str, Any]:
-        """An update at this moment of its clock; the view."""
-        view: dict[str, Any] = await self.handle.execute_update(action, payload)
-        return view
-
-
-@dataclass
-class Days:
-    """A stage on which every case has its own time."""
-
-    stage: Stage
-    skipper: TimeSkipper
-
-    async def place(self, case_id: str, instant: datetime, **changes: Any) -> Placed:
-        """A drop-in that arrives at that instant."""
-        handle = await self.stage.client.start_workflow(
-            "DropInVisit",
-            opening(case_id, **changes),
-            id=f"case-{case_id}",
-            task_queue="cases",
-            start_delay=instant - datetime.now(UTC),
-        )
-        assert await self.skipper.fast_forward(handle, instant - datetime.now(UTC))
-        placed = Placed(handle, self.skipper)
-
-        async def is_open() -> dict[str, Any] | None:
-            with suppress(WorkflowQueryFailedError, RPCError):
-                return await placed.view()
-            return None
-
-        view = await until(is_open)
-        assert_at(view["opened_at"], instant)
-        return placed
+RULES: Final = URGENT + POLICY + NO_CLOSING
 
 
 @pytest.fixture(scope="module")
 async def days(postgres_server: str) -> AsyncIterator[Days]:
     """The stage."""
     dsn = await new_database(postgres_server, "days")
-    await load_rules(dsn, URGENT + POLICY, region())
+    await load_rules(dsn, RULES, region())
     async with staged(dsn, extra_args=VIRTUAL_TIME) as stage:
         yield Days(stage, TimeSkipper(stage.client, config=TimeSkippingConfig(max_session_skip_count=5000)))
-
-
-def assert_at(told: str | datetime | None, instant: datetime) -> None:
-    """It happened, or is due, at that instant; moments of real time pass too."""
-    assert told is not None
-    moment = datetime.fromisoformat(told) if isinstance(told, str) else told
-    assert timedelta(0) <= moment - instant < SOON, f"{moment} is not {instant}"
-
-
-def happened(view: dict[str, Any]) -> list[str]:
-    """The events, in their order."""
-    return [event["event"] for event in view["log"]]
-
-
-def instants_of(view: dict[str, Any], event: str) -> list[str]:
-    """When that happened, each time."""
-    return [row["at"] for row in view["log"] if row["event"] == event]
 
 
 # Opening hours
@@ -462,7 +329,7 @@ async def test_a_case_becomes_overdue_at_its_instant_with_nobody_acting(days: Da
 
 async def test_an_acceptance_in_the_very_task_of_a_deadline_comes_after_it(postgres_server: str) -> None:
     dsn = await new_database(postgres_server, "same_task")
-    await load_rules(dsn, URGENT + POLICY, region())
+    await load_rules(dsn, RULES, region())
     async with staged(dsn, served=False) as stage:
         worker = await Client.connect(stage.address, data_converter=data_converter(None))
         settings = Settings(database_url=dsn, gateway_url=stage.gateway.url, notices_per_second=1000.0)
@@ -498,7 +365,7 @@ async def timer_has_fired(handle: WorkflowHandle[Any, Any]) -> bool:
 async def old_rules_again(days: Days) -> AsyncIterator[None]:
     """What the test loads is not for the others."""
     yield
-    await load_rules(days.stage.dsn, URGENT + POLICY, region())
+    await load_rules(days.stage.dsn, RULES, region())
 
 
 @pytest.mark.usefixtures("old_rules_again")
@@ -506,7 +373,7 @@ async def test_a_new_policy_does_not_move_the_instants_of_a_case_that_runs(days:
     day = first(1)
     case = await days.place("old-policy", at(day, "09:00"))
     plan = (await case.view())["log"][0]["detail"]["plan"]
-    await load_rules(days.stage.dsn, POLICY.replace("PT30M", "PT20M"), region())
+    await load_rules(days.stage.dsn, POLICY.replace("PT30M", "PT20M") + NO_CLOSING, region())
     newer = await days.place("new-policy", at(day, "09:00"))
     assert_at((await newer.view())["due_at"], at(day, "09:20"))
     view = await case.until(at(day, "09:29"))
@@ -527,7 +394,7 @@ async def test_a_new_directory_counts_from_the_next_action_and_the_next_call(day
     case = await days.place("directory", at(day, "09:00"))
     assert (await case.act("accept", by=NURSE_NORTH))["status"] == "accepted"
     await case.act("release", by=NURSE_NORTH, reason="leaving for good")
-    await load_rules(days.stage.dsn, URGENT + POLICY, region("+46701740699", without=NURSE))
+    await load_rules(days.stage.dsn, RULES, region("+46701740699", without=NURSE))
     # Who has left may not act any more, and the unit's new phone is the one that rings.
     refusal = await refusal_of(case.handle, "accept", {"by": NURSE_NORTH})
     assert refusal.type == "UnknownStaff"

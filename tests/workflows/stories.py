@@ -33,7 +33,8 @@ NURSE_EAST = by(EAST_NURSE, EAST, "nurse")
 CLERK_NORTH = by(CLERK, NORTH, "medical_secretary")
 
 
-def _unit(unit: str, professions: str, cooperates: str, kind: str = "health_centre") -> str:
+def a_unit(unit: str, professions: str, cooperates: str, kind: str = "health_centre") -> str:
+    """A unit that is always open, as the file writes it."""
     number = unit[-2:] if unit[-2:].isdigit() else "09"
     return f"""
 [[unit]]
@@ -48,12 +49,13 @@ professions = [{professions}]
 """
 
 
-def _staff(staff: str, unit: str, profession: str) -> str:
+def a_member(who: dict[str, str]) -> str:
+    """A member of staff as the file writes it."""
     return f"""
 [[staff]]
-id = "{staff}"
+id = "{who["staff"]}"
 name = "Någon"
-works_at = [{{ unit = "{unit}", profession = "{profession}" }}]
+works_at = [{{ unit = "{who["unit"]}", profession = "{who["profession"]}" }}]
 """
 
 
@@ -69,17 +71,22 @@ DIRECTORY = "\n".join(
                 ("medical_secretary", "false"),
             )
         ),
-        _unit(NORTH, '"doctor", "nurse", "medical_secretary"', f'"{SOUTH}", "{EAST}"'),
-        _unit(SOUTH, '"doctor", "nurse"', f'"{NORTH}"'),
-        _unit(EAST, '"nurse", "occupational_therapist"', f'"{NORTH}"'),
-        _unit(JOUR, '"doctor"', "", "on_call"),
-        _staff(NURSE, NORTH, "nurse"),
-        _staff(DOCTOR, NORTH, "doctor"),
-        _staff(SOUTH_NURSE, SOUTH, "nurse"),
-        _staff(SOUTH_DOCTOR, SOUTH, "doctor"),
-        _staff(EAST_NURSE, EAST, "nurse"),
-        _staff(CLERK, NORTH, "medical_secretary"),
-        _staff(JOUR_DOCTOR, JOUR, "doctor"),
+        a_unit(NORTH, '"doctor", "nurse", "medical_secretary"', f'"{SOUTH}", "{EAST}"'),
+        a_unit(SOUTH, '"doctor", "nurse"', f'"{NORTH}"'),
+        a_unit(EAST, '"nurse", "occupational_therapist"', f'"{NORTH}"'),
+        a_unit(JOUR, '"doctor"', "", "on_call"),
+        *map(
+            a_member,
+            (
+                NURSE_NORTH,
+                DOCTOR_NORTH,
+                NURSE_SOUTH,
+                DOCTOR_SOUTH,
+                NURSE_EAST,
+                CLERK_NORTH,
+                by(JOUR_DOCTOR, JOUR, "doctor"),
+            ),
+        ),
     ]
 )
 

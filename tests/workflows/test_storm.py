@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -12,12 +11,19 @@ from typing import Any, Final
 import pytest
 from stories import (
     CLERK_NORTH,
+    DIRECTORY,
     DOCTOR_NORTH,
     DOCTOR_SOUTH,
+    EAST,
+    JOUR,
+    JOUR_DOCTOR,
     NORTH,
     NURSE_EAST,
     NURSE_NORTH,
     NURSE_SOUTH,
+    SOUTH,
+    a_member,
+    a_unit,
     by,
 )
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
@@ -34,7 +40,7 @@ ACTIONS: Final = 200
 AT_ONCE: Final = 10
 """As many updates as the server lets one workflow have in flight."""
 
-SHORT_RUNS: Final = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=150")
+SHORT_RUNS: Final = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=80")
 """The server asks for a new run after so many events in place of 4,096: the case goes on as new in mid-storm."""
 
 POLICY: Final = """
@@ -50,25 +56,38 @@ steps = [
 repeat = { every = "PT1S", do = "alert_manager", at_most = 5 }
 """
 STRANGER: Final = by("SE2321000198-S99", NORTH, "nurse")
-STAFF: Final = (NURSE_NORTH, DOCTOR_NORTH, NURSE_SOUTH, DOCTOR_SOUTH, NURSE_EAST, CLERK_NORTH, STRANGER)
+WEST: Final = "SE2321000198-HC04"
+NURSE_WEST: Final = by("SE2321000198-S8", WEST, "nurse")
+DOCTOR_JOUR: Final = by(JOUR_DOCTOR, JOUR, "doctor")
+UNITS: Final = (NORTH, SOUTH, EAST, WEST, JOUR)
+STAFF: Final = (
+    NURSE_NORTH, DOCTOR_NORTH, NURSE_SOUTH, DOCTOR_SOUTH, NURSE_EAST, NURSE_WEST, DOCTOR_JOUR, CLERK_NORTH, STRANGER,
+)  # fmt: skip
+FIVE_UNITS: Final = "\n".join([DIRECTORY, a_unit(WEST, '"nurse"', f'"{NORTH}"'), a_member(NURSE_WEST)])
+
+
+OFTEN: Final = {
+    "accept": 40, "release": 20, "hand_over": 40, "refuse": 8, "withdraw": 6, "consult": 8, "note": 8,
+    "reprioritise": 8, "close": 5, "cancel": 4, "paint": 4,
+}  # fmt: skip
+"""How often each is tried, for its part."""
 
 
 @pytest.fixture(scope="module")
 async def stage(postgres_server: str) -> AsyncIterator[Stage]:
-    """A stage on which three units may take every case from the start."""
+    """A stage on which three of five units may take every case from the start, and all be asked to."""
     dsn = await new_database(postgres_server, "storm")
-    await load_rules(dsn, POLICY)
+    await load_rules(dsn, POLICY, FIVE_UNITS)
     async with staged(dsn, extra_args=SHORT_RUNS) as stage:
         yield stage
 
 
-def an_action(chance: Random) -> tuple[str, dict[str, Any]]:
-    """Something that somebody does, sensible or not."""
-    who = chance.choice(STAFF)
-    name = chance.choices(
-        ("accept", "release", "note", "reprioritise", "close", "refuse", "withdraw", "cancel", "hand_over", "paint"),
-        (30, 25, 10, 10, 5, 4, 4, 4, 4, 4),
-    )[0]
+def an_action(chance: Random, view: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Something that somebody does, sensible or not; every other time by somebody whom the case concerned lately."""
+    concerned = {view.get("assigned_to"), view.get("responsible_unit"), *(o["unit"] for o in view.get("offers", ()))}
+    likely = [who for who in STAFF if concerned & {who["staff"], who["unit"]}]
+    who = chance.choice(likely if likely and chance.random() < 0.5 else STAFF)
+    name = chance.choices(tuple(OFTEN), tuple(OFTEN.values()))[0]
     payload: dict[str, Any] = {"by": who}
     match name:
         case "release" | "refuse":
@@ -82,7 +101,12 @@ def an_action(chance: Random) -> tuple[str, dict[str, Any]]:
         case "cancel":
             payload["because"] = "no such key"
         case "hand_over":
-            payload |= {"to_unit": NORTH, "ground": "misplaced", "reference": "does not belong"}
+            payload |= {
+                "to_unit": chance.choice(UNITS),
+                "ground": chance.choice(("misplaced", "misplaced", "misplaced", "agreed_practice")),
+            }
+        case "consult":
+            payload |= {"to_unit": chance.choice(UNITS), "question": "x"}
     if chance.random() < 0.2:
         payload["action_id"] = f"again-{chance.randrange(20)}"
     return name, payload
@@ -95,25 +119,25 @@ async def test_two_hundred_actions_at_once_leave_a_whole_log_and_one_responsible
     gate = asyncio.Semaphore(AT_ONCE)
     refusals: Counter[str] = Counter()
 
-    async def do(name: str, payload: dict[str, Any], *, by_signal: bool) -> None:
+    seen: dict[str, Any] = {}
+    tried: list[dict[str, Any]] = []
+
+    async def do_something() -> None:
         async with gate:
-            if by_signal:
+            name, payload = an_action(chance, seen)
+            tried.append(payload)
+            if chance.random() < 0.5:
                 await handle.signal(name, payload)
                 return
             try:
-                await handle.execute_update(name, payload)
+                seen.update(await handle.execute_update(name, payload))
             except WorkflowUpdateFailedError as failed:
                 refusals[getattr(failed.cause, "type", "") or str(failed.cause)] += 1
 
-    actions = [(*an_action(chance), chance.random() < 0.5) for _ in range(ACTIONS)]
     run = (await handle.describe()).run_id
-    for wave in range(0, ACTIONS, ACTIONS // 4):
-        await asyncio.gather(
-            *(
-                do(name, payload, by_signal=by_signal)
-                for name, payload, by_signal in actions[wave : wave + ACTIONS // 4]
-            )
-        )
+    await handle.execute_update("consult", {"by": NURSE_NORTH, "to_unit": SOUTH, "question": "x"})
+    for _ in range(4):
+        await asyncio.gather(*(do_something() for _ in range(ACTIONS // 4)))
         # When it is quiet the case goes on as new, with all that it knows.
         await until(lambda before=run: is_another_run(handle, before))
         run = (await handle.describe()).run_id
@@ -125,9 +149,10 @@ async def test_two_hundred_actions_at_once_leave_a_whole_log_and_one_responsible
     assert set(refusals) <= set(Code)
     rejected = Counter(event.detail["code"] for event in events if event.event is EventName.REJECTED)
     assert len(refusals) > 3, "the storm has found little"
-    assert refusals - rejected - Counter(repeats(actions)) == Counter(), "a refusal is not in the log"
+    assert refusals - rejected - Counter(repeats(tried)) == Counter(), "a refusal is not in the log"
     assert_one_unit_is_responsible_at_all_times(events)
     assert_nobody_takes_what_somebody_has(events)
+    await assert_its_questions_have_ended(stage, last["consultations"])
     await assert_the_row_is_what_the_log_tells(stage, events, handle)
     await stage.settled(f"storm-{seed}")
     assert set(stage.gateway.keys(f"storm-{seed}").values()) == {1}
@@ -154,19 +179,19 @@ async def is_another_run(handle: WorkflowHandle[Any, Any], before: str | None) -
     return (await handle.describe()).run_id != before
 
 
-def repeats(actions: list[tuple[str, dict[str, Any], bool]]) -> dict[str, int]:
+def repeats(tried: list[dict[str, Any]]) -> dict[str, int]:
     """An action with the id of an earlier one is answered as that was, and leaves no row: so many may be missing."""
-    with_ids = [payload["action_id"] for _, payload, _ in actions if "action_id" in payload]
+    with_ids = [payload["action_id"] for payload in tried if "action_id" in payload]
     return dict.fromkeys(Code, len(with_ids) - len(set(with_ids)))
 
 
 def assert_one_unit_is_responsible_at_all_times(events: list[Event]) -> None:
-    """H3: it changes when somebody accepts, and at no other event."""
+    """H3: it changes when somebody accepts, the case or a handover of it, and at no other event."""
     case = opened("storm", events[0])
     for event in events[1:]:
         after = evolve(case, event)
         assert after.responsible_unit
-        if event.event is EventName.ACCEPTED:
+        if event.event in {EventName.ACCEPTED, EventName.HANDED_OVER}:
             assert event.detail["from_unit"] == case.responsible_unit
             assert after.responsible_unit == event.detail["unit"]
         else:
@@ -176,11 +201,31 @@ def assert_one_unit_is_responsible_at_all_times(events: list[Event]) -> None:
 
 
 def assert_nobody_takes_what_somebody_has(events: list[Event]) -> None:
-    """No two acceptances without a release between, and the other way round."""
-    takings = [event.event for event in events if event.event in {EventName.ACCEPTED, EventName.RELEASED}]
-    assert takings[:1] == [EventName.ACCEPTED]
-    assert len(takings) > 3, "the storm was a breeze"
-    assert all(one is not other for one, other in pairwise(takings))
+    """No two acceptances without a release between, and what is handed over goes to whoever was asked."""
+    case = opened("storm", events[0])
+    moves: Counter[EventName] = Counter()
+    for event in events[1:]:
+        match event.event:
+            case EventName.ACCEPTED:
+                assert case.status is Status.WAITING
+            case EventName.RELEASED:
+                assert case.status is Status.ACCEPTED
+            case EventName.HANDED_OVER:
+                assert case.handover
+                assert (case.handover.to_unit, case.handover.offer) == (event.detail["unit"], event.detail["offer"])
+        moves[event.event] += 1
+        case = evolve(case, event)
+    assert moves[EventName.ACCEPTED] + moves[EventName.HANDED_OVER] > 3, "the storm was a breeze"
+    assert moves[EventName.HANDOVER_REQUESTED], "nobody has been asked to take it over"
+
+
+async def assert_its_questions_have_ended(stage: Stage, consultations: list[dict[str, Any]]) -> None:
+    """Every consultation lived through the case's new runs, and has ended with it: as the case says."""
+    assert consultations, "nobody has asked"
+    for each in consultations:
+        view = await stage.client.get_workflow_handle(f"case-{each['case_id']}").result()
+        assert view["outcome"] == each["status"]
+        assert each["status"] in {"withdrawn", "not_needed"}
 
 
 async def assert_the_row_is_what_the_log_tells(

@@ -2,11 +2,22 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from small_region import DOCTOR_NORTH, PATIENT, SOUTH, Told, region, told
+from small_region import (
+    DOCTOR_NORTH,
+    DOCTOR_SOUTH,
+    JOUR,
+    NURSE_EAST,
+    PATIENT,
+    By,
+    Told,
+    region,
+    told,
+)
 
 from decisions.decide import RULES
 from decisions.lifecycle import TABLE
@@ -26,11 +37,22 @@ SECTION: Final = re.compile(r"^### ([A-Z]\d[a-z]?) · (.+?)\n+\*\*(.+?)\.\*\*(.*
 NAMED: Final = re.compile(r"`([a-z_/]+\.py)::(\w+)`")
 CITED: Final = re.compile(r"^\s*# ((?:[A-Z]\d[a-z]?)(?: [A-Z]\d[a-z]?)*)\b", re.MULTILINE)
 
+ASKED: Final = "_asked"
+"""Of a state in which a handover waits for its answer."""
+
+UNIT, RECEIVER, ASKER = "", " (receiver)", " (asker)"
+WHO: Final[dict[Kind, dict[str, By]]] = {
+    Kind.DROP_IN_VISIT: {UNIT: DOCTOR_NORTH, RECEIVER: DOCTOR_SOUTH},
+    Kind.PHONE_CONSULTATION: {UNIT: DOCTOR_NORTH, RECEIVER: DOCTOR_SOUTH},
+    Kind.CONSULTATION: {UNIT: DOCTOR_SOUTH, RECEIVER: NURSE_EAST, ASKER: DOCTOR_NORTH},
+}
+"""Who acts in the pictures: the responsible unit, the unit that is asked to take the case over, and who asks."""
+
 PAYLOADS: Final[dict[ActionName, dict[str, Any]]] = {
     ActionName.REFUSE: {"reason": "x"},
-    ActionName.HAND_OVER: {"to_unit": SOUTH, "ground": "misplaced"},
     ActionName.RELEASE: {"reason": "x"},
-    ActionName.CONSULT: {"to_unit": SOUTH, "question": "x"},
+    ActionName.CONSULT: {"to_unit": JOUR, "question": "x"},
+    ActionName.ANSWER: {"advice": "x", "takes_over": False},
     ActionName.REPRIORITISE: {"priority": 2, "reason": "x"},
     ActionName.NOTE: {"text": "x"},
     ActionName.CLOSE: {"outcome": "treated", "held_as": "video"},
@@ -38,39 +60,59 @@ PAYLOADS: Final[dict[ActionName, dict[str, Any]]] = {
 }
 
 
-def a_drop_in(status: Status) -> Told:
-    """One that has come to this status."""
-    story = told(region())
-    if status is Status.ACCEPTED:
-        story.may("accept", DOCTOR_NORTH)
-    elif status is Status.CLOSED:
+def payload_of(kind: Kind, name: ActionName) -> dict[str, Any]:
+    """The least with which the action can be done."""
+    if name is ActionName.HAND_OVER:
+        return {"to_unit": WHO[kind][RECEIVER]["unit"], "ground": "misplaced"}
+    return PAYLOADS.get(name, {})
+
+
+def a_case(kind: Kind, state: str) -> Told:
+    """One that has come to this state."""
+    story, own = told(region(), kind=kind, priority=3), WHO[kind][UNIT]
+    status, asked, _ = state.partition(ASKED)
+    if status == Status.ACCEPTED:
+        story.may("accept", own)
+    elif status == Status.CLOSED:
         story.may("cancel", PATIENT, reason="x")
-    assert story.case.status is status
+    if asked:
+        story.may("hand_over", own, **payload_of(kind, ActionName.HAND_OVER))
+    assert state_of(story) == state
     return story
 
 
-def picture() -> str:
-    """The life of a drop-in as a state diagram: every action of the table, and where the rules let it lead."""
+def state_of(story: Told) -> str:
+    """Its status, and whether a handover waits for its answer."""
+    return story.case.status + (ASKED if story.case.handover else "")
+
+
+def picture(kind: Kind) -> str:
+    """The life of a kind as a state diagram: every action of the table, and where the rules let it lead."""
     lines = ["stateDiagram-v2", "    [*] --> waiting: opened"]
-    for status, actions in TABLE[Kind.DROP_IN_VISIT].items():
-        leads: dict[Status, list[str]] = {}
-        refused: list[str] = []
-        for name in sorted(actions):
-            story = a_drop_in(status)
-            refusal = story.act(name, DOCTOR_NORTH, **PAYLOADS.get(name, {}))
-            if refusal is None:
-                leads.setdefault(story.case.status, []).append(name)
-            else:
-                refused.append(f"{name} ({refusal.code}" + (")" if name in RULES else ", not yet)"))
-        lines += [f"    {status} --> {to}: {', '.join(names)}" for to, names in leads.items()]
-        if refused:
-            lines += [
-                f"    note right of {status}",
-                "        refused here",
-                *(f"        {line}" for line in refused),
-                "    end note",
-            ]
+    for state in ("waiting", f"waiting{ASKED}", "accepted", f"accepted{ASKED}"):
+        if state.endswith(ASKED):
+            lines.append(f"    {state}: {state.removesuffix(ASKED)}, a handover is asked for")
+        lines += _edges(kind, state)
     return "\n".join([*lines, "    closed --> [*]"])
+
+
+def _edges(kind: Kind, state: str) -> Iterator[str]:
+    leads: dict[str, list[str]] = {}
+    refused: list[str] = []
+    for name in sorted(TABLE[kind][Status(state.removesuffix(ASKED))]):
+        for role, who in WHO[kind].items():
+            story = a_case(kind, state)
+            refusal = story.act(name, who, **payload_of(kind, name))
+            if refusal is None:
+                leads.setdefault(state_of(story), []).append(f"{name}{role}")
+            elif role == UNIT:
+                refused.append(f"{name} ({refusal.code})")
+    yield from (f"    {state} --> {to}: {', '.join(names)}" for to, names in leads.items())
+    if refused:
+        yield f"    note right of {state}"
+        yield "        refused to its unit"
+        yield from (f"        {line}" for line in refused)
+        yield "    end note"
 
 
 @pytest.fixture(scope="module")
@@ -130,15 +172,16 @@ def test_every_clause_that_a_test_of_the_rules_cites_is_one_and_names_a_held_cla
     assert {clause for clause, (standing, _) in sections.items() if standing == "Held"} <= cited
 
 
-def test_the_picture_in_the_document_is_what_the_table_gives(doc: str) -> None:
-    (drawn,) = re.findall(r"```mermaid\n(.*?)\n```", doc, re.DOTALL)
-    assert drawn == picture(), f"put this into docs/routine.md:\n{picture()}"
+@pytest.mark.parametrize("kind", TABLE)
+def test_the_pictures_in_the_document_are_what_the_table_gives(doc: str, kind: Kind) -> None:
+    drawn = dict(zip(TABLE, re.findall(r"```mermaid\n(.*?)\n```", doc, re.DOTALL), strict=True))
+    assert drawn[kind] == picture(kind), f"put this into docs/routine.md:\n{picture(kind)}"
 
 
-def test_the_picture_leaves_no_action_of_the_table_out() -> None:
-    drawn = picture()
-    for actions in TABLE[Kind.DROP_IN_VISIT].values():
-        assert all(name in drawn for name in actions)
-    assert Code.WRONG_KIND in drawn or all(
-        name in RULES for actions in TABLE[Kind.DROP_IN_VISIT].values() for name in actions
-    )
+@pytest.mark.parametrize("kind", TABLE)
+def test_the_pictures_leave_no_action_of_the_table_out(kind: Kind) -> None:
+    drawn = picture(kind)
+    for status, actions in TABLE[kind].items():
+        assert all(name in drawn for name in actions), status
+    assert all(name in RULES for actions in TABLE[kind].values() for name in actions)
+    assert Code.WRONG_KIND not in drawn

@@ -14,7 +14,7 @@ from decisions.deadlines import tell
 from decisions.effects import Course, Refusal
 from decisions.errands import Asking, Ended
 from decisions.facts import Facts
-from decisions.standing import not_responsible, who_has
+from decisions.standing import not_responsible
 from omhand.contract.actions import Action, Answer, Consult, Refuse, Withdraw
 from omhand.contract.events import Answered, Closed, ConsultationWithdrawn, Consulted, Refused
 from omhand.contract.names import Code, ConsultationStatus, Outcome, Reason, consultation_case_id
@@ -54,7 +54,7 @@ def _next_id(case: Case) -> str:
 
 def _cannot_be_asked(case: Case, asked: Consult) -> Refusal | None:
     if asked.to_staff == asked.by.staff and asked.to_unit == asked.by.unit:
-        return Refusal(code=Code.INVALID_ACTION, message=f"to_staff: this is yourself. {who_has(case)}.")
+        return Refusal(code=Code.INVALID_ACTION, message="to_staff: this is yourself.")
     still_open = [each for each in case.consultations if each.status is ConsultationStatus.OPEN]
     if len(still_open) >= MOST_OPEN:
         return Refusal(

@@ -16,6 +16,7 @@ from decisions.effects import Course, Decision, Notice, Refusal
 from decisions.errands import Asking, Ended
 from decisions.facts import Facts
 from decisions.lifecycle import actions_of
+from decisions.standing import who_has
 from omhand.contract.actions import ACTIONS, Action, ActionId, By
 from omhand.contract.events import Asker, ConsultationWithdrawn, Noted, Opened, Rejected
 from omhand.contract.names import ActionName, Code, ConsultationStatus, Kind, Reason, Status
@@ -118,7 +119,8 @@ def action_id_of(payload: Mapping[str, object]) -> str | None:
 def hindrance(case: Case, action: Action) -> Refusal | None:
     """What makes the action impossible whoever tries it: the checks that come before who it is."""
     if not case.is_open:
-        return Refusal(code=Code.CASE_CLOSED, message=f"The case is closed ({case.outcome}).")
+        was = f"{case.responsible_unit} was responsible for it"
+        return Refusal(code=Code.CASE_CLOSED, message=f"The case is closed ({case.outcome}); {was}.")
     if action.name not in actions_of(case.kind) or action.name not in RULES:
         return wrong_kind(case, action)
     return None
@@ -132,16 +134,21 @@ def wrong_kind(case: Case, action: Action) -> Refusal:
 def decide(case: Case, action: Action, now: datetime, facts: Facts) -> Decision | Refusal:
     """What the action does to the case at this instant, or why it does nothing."""
     refusal = hindrance(case, action) or facts.fault
-    if refusal:
-        return refusal
     course = Course(at=now, by=action.by, case=case)
-    refusal = RULES[action.name](course, action, facts)
+    refusal = refusal or RULES[action.name](course, action, facts)
     if refusal:
-        return refusal
+        return _saying_who_has_it(case, refusal)
     # A phase that began just now may have something to do at once, which nobody does but the routine.
     course.by = None
     pass_moments(course)
     return course.decision()
+
+
+def _saying_who_has_it(case: Case, refusal: Refusal) -> Refusal:
+    """Whoever is refused is told who has the case: the next thing that they have to know."""
+    if case.responsible_unit in refusal.message:
+        return refusal
+    return refusal.model_copy(update={"message": f"{refusal.message} {who_has(case)}."})
 
 
 def rejected(case: Case, action: str, by: By | None, refusal: Refusal, now: datetime) -> Decision:

@@ -45,7 +45,7 @@ def hand_over(course: Course, action: Action, facts: Facts) -> Refusal | None:
 
 def _to_oneself(case: Case, asked: HandOver) -> Refusal | None:
     if asked.to_staff == asked.by.staff and asked.to_unit == asked.by.unit:
-        return Refusal(code=Code.INVALID_ACTION, message=f"to_staff: this is yourself. {who_has(case)}.")
+        return Refusal(code=Code.INVALID_ACTION, message="to_staff: this is yourself.")
     if asked.to_unit == case.responsible_unit and asked.to_profession is None and asked.to_staff is None:
         return Refusal(
             code=Code.INVALID_ACTION,

@@ -14,6 +14,7 @@ from decisions.standing import is_for, not_clinical, not_responsible, who_has
 from omhand.contract.actions import Accept, Action, HandOver, Refuse, Withdraw
 from omhand.contract.events import HandedOver, HandoverRefused, HandoverRequested, HandoverWithdrawn
 from omhand.contract.names import Code, ConsultationStatus, Ground, Reason
+from omhand.contract.opening import StaffMember
 
 
 def hand_over(course: Course, action: Action, facts: Facts) -> Refusal | None:
@@ -127,10 +128,18 @@ def withdraw(course: Course, action: Withdraw) -> Refusal | None:
 
 
 def withdrawn_because(course: Course, because: Literal["withdrawn", "accepted", "closed", "cancelled"]) -> None:
-    """A pending handover is not asked for any more; who has been told of it is told that, too."""
+    """A pending handover is not asked for any more; who has been told of it is told that, too.
+
+    But for another unit that has taken the case by another offer in this moment, and so knows.
+    """
     pending = course.now.handover
     if pending is None:
         return
+    takes_it = (
+        because == "accepted"
+        and isinstance(course.by, StaffMember)
+        and course.by.unit == pending.to_unit != course.now.responsible_unit
+    )
     course.happens(HandoverWithdrawn(offer=pending.offer, unit=pending.to_unit, because=because))
-    if pending.is_told:
+    if pending.is_told and not takes_it:
         tell(course, pending.to_unit, Reason.HANDOVER_WITHDRAWN)

@@ -18,13 +18,14 @@ from decisions import decide as rules
 from decisions.case import Case, view
 from decisions.decide import open_case
 from decisions.effects import Decision, Notice, Refusal
+from decisions.errands import Asking, Ended
 from decisions.facts import answer, answer_opening, question
 from decisions.file import CaseFile
 from decisions.region import Region
 from omhand.contract.directory import Directory
 from omhand.contract.events import Event
 from omhand.contract.names import Code, EventName, Kind, Reason
-from omhand.contract.opening import Opening
+from omhand.contract.opening import Opening, read_opening
 from omhand.contract.policy import Policy
 from omhand.contract.view import View
 
@@ -32,9 +33,10 @@ STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
 HOLIDAYS: Final = frozenset({date(2026, 12, 24), date(2026, 12, 25), date(2026, 12, 26), date(2026, 12, 31)})
 
 NORTH, SOUTH, EAST, JOUR, NOWHERE = (f"SE2321000198-{unit}" for unit in ("HC01", "HC02", "HC03", "JOUR", "HC99"))
-N_NURSE, N_DOCTOR, N_CLERK, S_NURSE, S_DOCTOR, S_THERAPIST, E_NURSE, J_DOCTOR, BOTH, NOBODY = (
-    f"SE2321000198-S{number:03}" for number in range(1, 11)
-)
+(
+    N_NURSE, N_DOCTOR, N_CLERK, S_NURSE, S_DOCTOR, S_THERAPIST, E_NURSE, J_DOCTOR, BOTH, NOBODY, N_DOCTOR_2, S_CLERK,
+    E_THERAPIST,
+) = (f"SE2321000198-S{number:03}" for number in range(1, 14))  # fmt: skip
 
 By = dict[str, Any]
 
@@ -46,18 +48,21 @@ def by(staff: str, unit: str, profession: str) -> By:
 
 NURSE_NORTH: Final = by(N_NURSE, NORTH, "nurse")
 DOCTOR_NORTH: Final = by(N_DOCTOR, NORTH, "doctor")
+OTHER_DOCTOR_NORTH: Final = by(N_DOCTOR_2, NORTH, "doctor")
 CLERK_NORTH: Final = by(N_CLERK, NORTH, "medical_secretary")
 NURSE_SOUTH: Final = by(S_NURSE, SOUTH, "nurse")
 DOCTOR_SOUTH: Final = by(S_DOCTOR, SOUTH, "doctor")
 THERAPIST_SOUTH: Final = by(S_THERAPIST, SOUTH, "occupational_therapist")
+CLERK_SOUTH: Final = by(S_CLERK, SOUTH, "medical_secretary")
 NURSE_EAST: Final = by(E_NURSE, EAST, "nurse")
+THERAPIST_EAST: Final = by(E_THERAPIST, EAST, "occupational_therapist")
 DOCTOR_JOUR: Final = by(J_DOCTOR, JOUR, "doctor")
 NURSE_OF_BOTH_NORTH: Final = by(BOTH, NORTH, "nurse")
 NURSE_OF_BOTH_SOUTH: Final = by(BOTH, SOUTH, "nurse")
 PATIENT: Final[By] = {"patient": True}
 STAFF: Final = (
     NURSE_NORTH, DOCTOR_NORTH, CLERK_NORTH, NURSE_SOUTH, DOCTOR_SOUTH, THERAPIST_SOUTH, NURSE_EAST, DOCTOR_JOUR,
-    NURSE_OF_BOTH_NORTH, NURSE_OF_BOTH_SOUTH,
+    NURSE_OF_BOTH_NORTH, NURSE_OF_BOTH_SOUTH, OTHER_DOCTOR_NORTH, CLERK_SOUTH, THERAPIST_EAST,
 )  # fmt: skip
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri")
@@ -194,6 +199,20 @@ OPENING: Final[dict[str, Any]] = {
     "patient": {"id": "191212121212", "digital": True, "name": "Tolvan Tolvansson"},
     "reason": "ont i magen",
 }
+OPENINGS: Final[dict[Kind, dict[str, Any]]] = {
+    Kind.DROP_IN_VISIT: OPENING,
+    Kind.PHONE_CONSULTATION: OPENING
+    | {"origin": "1177_phone", "level": "physical", "patient": {"id": "191212121212", "digital": False}},
+    Kind.CONSULTATION: {
+        "case_id": "c-1",
+        "origin": "staff",
+        "unit": SOUTH,
+        "profession": "doctor",
+        "asked_by": DOCTOR_NORTH,
+        "question": "ser du vad det är?",
+    },
+}
+"""What each kind is opened with where nothing else is said: NORTH receives a case, and SOUTH a question of NORTH's."""
 
 
 @dataclass
@@ -269,6 +288,37 @@ class Told:
         assert refusal is not None
         return refusal.code
 
+    def consult(self, who: By = DOCTOR_NORTH, to_unit: str = SOUTH, **payload: Any) -> "Told":
+        """Somebody is consulted; the consultation, as it is opened as a case of its own."""
+        self.may("consult", who, to_unit=to_unit, **({"question": "vad tror du?"} | payload))
+        asked = self.log[-1].detail
+        more = {"to": {"staff": asked["to_staff"]}} if asked["to_staff"] else {}
+        return told(
+            self.region, self.now, kind=Kind.CONSULTATION, about=self.case.case_id, case_id=asked["consultation"],
+            unit=asked["to_unit"], profession=asked["to_profession"], priority=self.case.priority, asked_by=who,
+            question=asked["question"], wants_handover=asked["wants_handover"], **more,
+        )  # fmt: skip
+
+    def learns(self, *ended: Ended) -> "Told":
+        """Consultations of this case have ended, and it is told of it."""
+        self._keep(rules.consultations_ended(self.case, ended, self.now))
+        return self
+
+    def hears(self, status: str, who: By | None = None) -> "Told":
+        """The case that asked says how it looks at this question by now."""
+        self._keep(rules.no_longer_asked(self.case, Asking.model_validate({"status": status, "by": who}), self.now))
+        return self
+
+    def fails(self, notice: Notice, error: str = "gateway answered 410") -> tuple[Notice, ...]:
+        """A notification cannot be delivered; whoever is told instead."""
+        decision = rules.undelivered(self.case, notice, error, self.now)
+        self._keep(decision)
+        return decision.notices
+
+    def lately(self, earlier: int) -> list[tuple[Reason, str]]:
+        """Why each unit was told, but for the first ``earlier`` notifications."""
+        return self.reasons[earlier:]
+
     def offer_of(self, unit: str) -> str:
         """The offer that this unit has."""
         offer = self.case.offer_to(unit)
@@ -287,10 +337,43 @@ class Told:
         self.notices += decision.notices
 
 
-def told(here: Region, at: datetime | str = MONDAY_9, **opening: Any) -> Told:
-    """A drop-in of priority 3 to a doctor at NORTH, or what is said otherwise, just opened."""
+def told(
+    here: Region,
+    at: datetime | str = MONDAY_9,
+    kind: Kind = Kind.DROP_IN_VISIT,
+    *,
+    about: str | None = None,
+    **opening: Any,
+) -> Told:
+    """A case of this kind as ``OPENINGS`` has it, or what is said otherwise, just opened.
+
+    Without more it is a drop-in of priority 3 to a doctor at NORTH. ``about`` is the case that asks, of a consultation.
+    """
     now = local(at) if isinstance(at, str) else at
-    given = Opening.model_validate(OPENING | opening)
-    facts = answer_opening(Kind.DROP_IN_VISIT, given, now, here)
-    decision = open_case(Kind.DROP_IN_VISIT, given, facts.first_phase(), now)
+    given = read_opening(kind, OPENINGS[kind] | opening, Opening)
+    facts = answer_opening(kind, given, now, here)
+    decision = open_case(kind, given, facts.first_phase(), now, about)
     return Told(here, now, CaseFile.begin(decision), list(decision.notices))
+
+
+def answered(case_id: str = "c-1.consultation-1", who: By = DOCTOR_SOUTH, **more: Any) -> Ended:
+    """A consultation has been answered, or has ended as is said otherwise."""
+    how = {"status": "answered", "advice": "vila", "takes_over": False} | more
+    return Ended.model_validate({"case_id": case_id, "unit": who["unit"], "by": who, **how})
+
+
+def ended(question: Told) -> Ended:
+    """How this consultation has ended, as its own log tells it."""
+    case = question.case
+    last = question.log[-1]
+    said = next((each for each in question.log if each.event in {EventName.ANSWERED, EventName.REFUSED}), last)
+    statuses = {"refused": "refused", "withdrawn": "withdrawn", "cancelled": "withdrawn", "not_needed": "not_needed"}
+    return Ended.model_validate({
+        "case_id": case.case_id,
+        "status": statuses.get(case.outcome or "", "answered"),
+        "unit": said.detail.get("unit") or case.responsible_unit,
+        "by": said.by.to_json() if said.by and "staff" in said.by.to_json() else None,
+        "takes_over": said.detail.get("takes_over", False),
+        "advice": said.detail.get("advice"),
+        "reason": said.detail.get("reason"),
+    })  # fmt: skip

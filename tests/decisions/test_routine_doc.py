@@ -18,6 +18,7 @@ from small_region import (
     region,
     told,
 )
+from test_reachable import REACHABLE
 
 from decisions.decide import RULES
 from decisions.lifecycle import TABLE
@@ -170,6 +171,11 @@ def test_every_clause_that_a_test_of_the_rules_cites_is_one_and_names_a_held_cla
     assert cited <= set(CLAUSES)
     # What a document calls held is cited where it is tested, so that one finds the other.
     assert {clause for clause, (standing, _) in sections.items() if standing == "Held"} <= cited
+
+
+def test_the_states_that_have_been_searched_are_as_many_as_the_document_says(doc: str) -> None:
+    drop_ins, from_1177 = re.findall(r"\((\d+) for a drop-in, (\d+)\s+for a consultation from 1177\)", doc)[0]
+    assert {Kind.DROP_IN_VISIT: int(drop_ins), Kind.PHONE_CONSULTATION: int(from_1177)} == REACHABLE
 
 
 @pytest.mark.parametrize("kind", TABLE)

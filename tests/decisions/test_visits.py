@@ -253,16 +253,13 @@ def test_there_is_no_handover_to_withdraw(story: Told) -> None:
 @pytest.mark.parametrize(
     ("name", "payload"),
     [
-        ("hand_over", {"to_unit": SOUTH, "ground": "misplaced"}),
-        ("consult", {"to_unit": SOUTH, "question": "vad tror du?"}),
         ("answer", {"advice": "vila", "takes_over": False}),
         ("reply", {"text": "hej"}),
         ("book", {"slot": "s-1"}),
         ("cancel_booking", {}),
     ],
 )
-def test_what_a_drop_in_does_not_have_yet_is_refused_and_said(story: Told, name: str, payload: dict[str, Any]) -> None:
-    # H1 K4a: handovers and consultations do not exist yet
+def test_what_a_drop_in_does_not_have_is_refused_and_said(story: Told, name: str, payload: dict[str, Any]) -> None:
     refusal = story.act(name, NURSE_NORTH, **payload)
     assert refusal is not None
     assert refusal.code is Code.WRONG_KIND
@@ -469,7 +466,8 @@ def test_an_acceptance_in_time_stays_in_time_however_long_the_visit_lasts(story:
 def test_a_closed_case_takes_no_action(story: Told, name: str) -> None:
     payload = {
         "refuse": {"reason": "x"}, "release": {"reason": "x"}, "cancel": {"reason": "x"}, "note": {"text": "x"},
-        "reprioritise": URGENT, "close": DONE,
+        "reprioritise": URGENT, "close": DONE, "hand_over": {"to_unit": SOUTH, "ground": "misplaced"},
+        "consult": {"to_unit": SOUTH, "question": "x"},
     }.get(name, {})  # fmt: skip
     story.may("cancel", PATIENT, reason="x")
     before = story.case
@@ -531,9 +529,11 @@ def test_the_first_check_that_fails_is_the_answer(
 # The table --------------------------------------------------------------------------------------------------------
 
 
-def test_every_status_that_a_drop_in_has_is_in_the_table_and_every_rule_too() -> None:
-    assert set(TABLE[Kind.DROP_IN_VISIT]) == {Status.WAITING, Status.ACCEPTED, Status.CLOSED}
-    assert set(RULES) <= actions_of(Kind.DROP_IN_VISIT)
+@pytest.mark.parametrize("kind", TABLE)
+def test_every_status_that_a_kind_has_is_in_the_table_and_every_rule_too(kind: Kind) -> None:
+    assert set(TABLE[kind]) == {Status.WAITING, Status.ACCEPTED, Status.CLOSED}
+    only_asked = {ActionName.ANSWER} if kind is not Kind.CONSULTATION else set[ActionName]()
+    assert actions_of(kind) == set(RULES) - only_asked
     assert set(ACTIONS) == set(ActionName)
 
 

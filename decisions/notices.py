@@ -1,12 +1,20 @@
 """To whom a notification goes, and in what words (K1f, R1; contract §6). Never a word about the patient."""
 
 from datetime import tzinfo
-from typing import Final
+from typing import Final, Protocol
 
-from decisions.effects import Notice
+from decisions.effects import Notice, Recipient
 from omhand.contract.directory import Unit
 from omhand.contract.names import Channel, Kind, Phase, Reason
 from omhand.contract.wire import Wire
+
+
+class Addressed(Protocol):
+    """What says whom at a unit it is for."""
+
+    @property
+    def to(self) -> Recipient:
+        """Whom."""
 
 
 class Address(Wire):
@@ -48,7 +56,7 @@ ACCEPTED_WORDS: Final = "Påminnelse: ärendet är accepterat men inte avslutat"
 UNANSWERED_WORDS: Final = "Till verksamhetschef: en överlämning har inte besvarats i tid"
 
 
-def address(notice: Notice, unit: Unit | None) -> Address:
+def address(notice: Addressed, unit: Unit | None) -> Address:
     """Whom to reach: the unit's phone, or its manager by phone where there is one, else by email."""
     if unit is None:
         return Address(channel=Channel.PHONE, recipient="")

@@ -19,9 +19,11 @@ from activities.directory import Rules
 from activities.notices import Gateway
 from activities.postgres.pool import open_pool
 from activities.records import Records
+from activities.reports import Reports
 from omhand.codec import data_converter
 from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, SEARCH_ATTRIBUTE_TYPES
 from workers.logs import core_logging
+from workers.schedules import keeping_schedules
 from workers.settings import Settings, temporal_connect_config
 from workflows.entrance import Entrance
 
@@ -73,8 +75,8 @@ async def register_search_attributes(client: Client) -> None:
 
 
 @asynccontextmanager
-async def serving(client: Client, settings: Settings, *, cached_cases: int = CACHED_CASES) -> AsyncIterator[None]:
-    """Cases and notifications are served while the context is open."""
+async def serving(client: Client, settings: Settings, *, cached_cases: int = CACHED_CASES) -> AsyncIterator[Rules]:
+    """Cases and notifications are served while the context is open, by the rules that it gives."""
     async with (
         open_pool(settings.database_url) as pool,
         Gateway(pool, settings.gateway_url, settings.gateway_secret) as gateway,
@@ -82,6 +84,7 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
         rules = Rules(pool)
         records = Records(pool, rules)
         consultations = Consultations(pool)
+        reports = Reports(pool, rules, client)
         cases = Worker(
             client,
             task_queue=CASES_QUEUE,
@@ -94,6 +97,8 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
                 rules.confirm_opened,
                 consultations.look_up_ended,
                 consultations.look_up_asking,
+                reports.compare,
+                reports.record_alarms,
             ],
             # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
             workflow_runner=UnsandboxedWorkflowRunner(),
@@ -112,7 +117,7 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
             graceful_shutdown_timeout=GRACE,
         )
         async with cases, notices:
-            yield
+            yield rules
 
 
 async def run_worker(settings: Settings) -> None:
@@ -123,7 +128,7 @@ async def run_worker(settings: Settings) -> None:
         loop.add_signal_handler(number, stopped.set)
     client = await connect(settings)
     await register_search_attributes(client)
-    async with serving(client, settings):
+    async with serving(client, settings) as rules, keeping_schedules(client, rules):
         log.info("worker is serving", queues=[CASES_QUEUE, NOTICES_QUEUE])
         print(READY, flush=True)  # noqa: T201 - whoever started the process waits for this line
         await stopped.wait()

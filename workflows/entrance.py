@@ -12,22 +12,26 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from omhand.contract.names import INTAKE_TYPE, VIEW_QUERY, WORKFLOW_TYPES, StartFault
+from omhand.contract.names import CLOSING_TYPE, INTAKE_TYPE, VIEW_QUERY, WORKFLOW_TYPES, StartFault
 from workflows.case import CaseShell
+from workflows.closing_time import ClosingTime
 from workflows.consultation import Consultation
 from workflows.drop_in_visit import DropInVisit
 from workflows.failures import start_failure
 from workflows.intake import Intake
+from workflows.no_case import NoCase
 from workflows.phone_consultation import PhoneConsultation
 
 KINDS: Final[tuple[type[CaseShell], ...]] = (DropInVisit, Consultation, PhoneConsultation)
-TYPES: Final[Mapping[str, type[CaseShell] | type[Intake]]] = MappingProxyType(
-    {WORKFLOW_TYPES[shell.kind]: shell for shell in KINDS} | {INTAKE_TYPE: Intake}
+TYPES: Final[Mapping[str, type[CaseShell] | type[NoCase]]] = MappingProxyType(
+    {WORKFLOW_TYPES[shell.kind]: shell for shell in KINDS} | {INTAKE_TYPE: Intake, CLOSING_TYPE: ClosingTime}
 )
 
 
-class Nothing(Intake):
+class Nothing(NoCase):
     """A type that there is not."""
+
+    what = "a workflow of this type"
 
     async def run(self, _args: Sequence[RawValue]) -> dict[str, Any]:
         """Fails at once, and says which types there are."""
@@ -44,7 +48,7 @@ class NotYet(Nothing):
         raise start_failure(StartFault.NOT_IN_ROUTINE, message)
 
 
-def shell_of(workflow_type: str) -> CaseShell | Intake:
+def shell_of(workflow_type: str) -> CaseShell | NoCase:
     """Who answers for workflows of this type."""
     missing = NotYet if workflow_type in WORKFLOW_TYPES.values() else Nothing
     return TYPES.get(workflow_type, missing)()

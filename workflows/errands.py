@@ -13,6 +13,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
+from decisions.closing_check import Alarm
 from decisions.effects import Notice
 from decisions.errands import SEND_NOTICE, Delivery, Sending
 from omhand.contract.names import NOTICES_QUEUE
@@ -58,7 +59,7 @@ async def run_errand(
         )
     except FailureError as error:
         # A local activity that is given up raises its own failure, not wrapped in an ActivityError as a regular one.
-        _raise_if_final(error)
+        raise_if_final(error)
     else:
         return quick
     workflow.logger.warning("%s did not succeed at once and goes on as a regular activity", name)
@@ -79,7 +80,7 @@ async def _run_for_long(
             summary=summary,
         )
     except ActivityError as error:
-        _raise_if_final(error)
+        raise_if_final(error)
         if patience is not None:
             raise OutOfPatience from error
         raise
@@ -87,7 +88,13 @@ async def _run_for_long(
         return slow
 
 
-def _raise_if_final(error: FailureError) -> None:
+def raise_if_final(error: FailureError) -> None:
+    """Pass on that an activity was cancelled, or said not to be tried again; else go on.
+
+    Raises:
+        FailureError: it was cancelled.
+        ApplicationError: its own, not to be retried.
+    """
     if is_cancelled_exception(error):
         raise error
     cause = error.cause if isinstance(error, ActivityError) else error
@@ -95,7 +102,7 @@ def _raise_if_final(error: FailureError) -> None:
         raise ApplicationError(cause.message, type=cause.type, non_retryable=True) from error
 
 
-def start_sending(notice: Notice) -> "workflow.ActivityHandle[Delivery]":
+def start_sending(notice: Notice | Alarm) -> "workflow.ActivityHandle[Delivery]":
     """The notification on its way, on the gateway's own queue. Cancelling the handle withdraws it."""
     return workflow.start_activity(
         SEND_NOTICE,

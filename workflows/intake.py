@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RawValue, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from decisions.errands import LOOK_UP_ROUTE, RouteAnswer, RouteQuestion
 from omhand.contract.names import WORKFLOW_TYPES, Kind, StartFault, case_workflow_id, intake_workflow_id
@@ -14,14 +14,17 @@ from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome
 from omhand.contract.wire import Malformed, read
 from workflows.errands import run_errand
 from workflows.failures import start_failure
+from workflows.no_case import NoCase
 from workflows.opened import until_opened
 from workflows.reading import one_object
 
 ASK_AGAIN: Final = timedelta(seconds=1)
 
 
-class Intake:
+class Intake(NoCase):
     """Picks the kind, starts the case, and says where it went. Asked again, it answers as before."""
+
+    what = "an intake"
 
     async def run(self, args: Sequence[RawValue]) -> dict[str, Any]:
         """Where the outcome went (``IntakeAnswer``)."""
@@ -34,20 +37,6 @@ class Intake:
                 return answer.to_json()
             # Somebody is opening the same case at this moment: what it becomes will stand in the database.
             await workflow.sleep(ASK_AGAIN, summary="the case is being opened by another start")
-
-    def signalled(self, _name: str, args: Sequence[RawValue]) -> None:
-        """An intake has no actions; it is over in a moment, and its case takes them."""
-        workflow.logger.warning("a signal with %d arguments came to an intake, which takes none", len(args))
-
-    async def updated(self, _name: str, _args: Sequence[RawValue]) -> dict[str, Any]:
-        """An intake has no actions."""
-        msg = "an intake takes no actions; its case does"
-        raise ApplicationError(msg, type="InvalidAction", non_retryable=True)
-
-    def view(self) -> dict[str, Any]:
-        """An intake has no view."""
-        msg = "an intake has no view; its case has"
-        raise ApplicationError(msg, type="NotOpened", non_retryable=True)
 
     def _read(self, args: Sequence[RawValue]) -> TriageOutcome:
         try:

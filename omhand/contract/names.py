@@ -14,6 +14,9 @@ NOTICES_QUEUE: Final = "notices"
 
 VIEW_QUERY: Final = "view"
 INTAKE_TYPE: Final = "Intake"
+CLOSING_TYPE: Final = "ClosingTime"
+CASES_DIFFER: Final = "CasesDiffer"
+"""Type of the failure of a closing check that found something (P6)."""
 
 CASE_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Of the ids that callers give."""
@@ -47,6 +50,11 @@ def asking_case_id(consultation: str) -> str | None:
 def intake_workflow_id(case_id: str) -> str:
     """The workflow id of the intake of a triage outcome."""
     return f"intake-{case_id}"
+
+
+def closing_workflow_id(unit: str) -> str:
+    """The schedule of a unit's closing checks, and their workflow id, to which Temporal adds the time."""
+    return f"closing-{unit}"
 
 
 class Kind(StrEnum):

@@ -27,6 +27,14 @@ OTHER_KINDS = {
     "ex-036": Kind.SCHEDULED_VISIT,
     "ex-042": Kind.PHONE_CONSULTATION,
     "ex-062": Kind.SCHEDULED_VISIT,
+    "ex-073": Kind.PHONE_CONSULTATION,
+    "ex-075": Kind.PHONE_CONSULTATION,
+    "ex-077": Kind.PHONE_CONSULTATION,
+    "ex-079": Kind.PHONE_CONSULTATION,
+    "ex-082": Kind.PHONE_CONSULTATION,
+    "ex-084": Kind.PHONE_CONSULTATION,
+    "ex-086": Kind.PHONE_CONSULTATION,
+    "ex-090": Kind.PHONE_CONSULTATION,
 }
 """Every other outcome becomes a drop-in visit."""
 
@@ -111,6 +119,8 @@ def test_an_outcome_goes_where_the_routine_says(line: dict[str, object]) -> None
     else:
         assert isinstance(way, Route)
         assert way.kind is kind
+        # K5c: physical to a doctor with priority 6-11.
+        assert way.profession == ("nurse" if case_id in {"ex-042", "ex-077"} else line["profession"])
 
 
 def test_outcomes_are_many_and_mixed() -> None:
@@ -124,5 +134,10 @@ def test_outcomes_are_many_and_mixed() -> None:
     assert any(outcome.profession not in units[outcome.unit].professions for outcome in well_formed)
     assert any(outcome.patient.region != directory().region for outcome in well_formed)
     assert any(times > 1 for times in patients.values())
+    # Of 1177 by phone: the patient is not digital, or the level is physical (K5a).
+    by_phone = [outcome for outcome in well_formed if OTHER_KINDS.get(outcome.case_id) is Kind.PHONE_CONSULTATION]
+    assert {(each.patient.digital, each.level.value) for each in by_phone} == {
+        (False, "digital"), (False, "physical"), (True, "physical"),
+    }  # fmt: skip
     # One to a profession that does not work clinically: the routine refuses it only by the directory (K1d).
     assert any(outcome.profession == "medical_secretary" for outcome in well_formed)

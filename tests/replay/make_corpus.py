@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from corpus import FINGERPRINT, HISTORIES, commands, stored
 from stage import FAST_POLICY, Line, Stage, line_to, load_rules, new_database, pending_activities, staged, until
-from stories import DIRECTORY, DOCTOR_SOUTH, EAST, NURSE_NORTH, NURSE_SOUTH, SOUTH
+from stories import DIRECTORY, DOCTOR_SOUTH, EAST, JOUR, NURSE_NORTH, NURSE_SOUTH, SOUTH
 from temporalio.client import WorkflowHandle
 
 from workers.embedded import embedded_postgres
@@ -246,6 +246,20 @@ async def asking_lives(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[An
     }  # fmt: skip
 
 
+async def checks(stage: Stage, _line: Line) -> dict[str, WorkflowHandle[Any, Any]]:
+    """Closing checks: of a unit at which all is well, and of one whose case has been ended by force."""
+    lost = await stage.start("lost", unit=SOUTH)
+    await until(lambda: stage.rows("select 1 from omhand.cases where case_id = 'lost'"))
+    await stage.settled("lost")
+    await lost.terminate()
+    lives = {
+        name: await stage.client.start_workflow("ClosingTime", {"unit": unit}, id=name, task_queue="cases")
+        for name, unit in (("check-well", JOUR), ("check-differs", SOUTH))
+    }
+    await asyncio.gather(*(handle.result() for handle in lives.values()), return_exceptions=True)
+    return lives
+
+
 async def opened(stage: Stage, case_id: str) -> WorkflowHandle[Any, Any]:
     """A consultation, once it has been recorded."""
     await until(lambda: stage.rows("select 1 from omhand.cases where case_id = $1", case_id))
@@ -294,7 +308,16 @@ async def stages(*extra_args: str) -> AsyncIterator[tuple[Stage, Line]]:
 async def play() -> dict[str, dict[str, Any]]:
     """Every life's history by its name, as JSON."""
     histories = {}
-    first = (calm_lives, escalated_lives, beginnings, outages, handed_over_lives, asking_lives, lives_at_closing)
+    first = (
+        calm_lives,
+        escalated_lives,
+        beginnings,
+        outages,
+        handed_over_lives,
+        asking_lives,
+        checks,
+        lives_at_closing,
+    )
     for extra_args, lives in (((), first), (SHORT_RUNS, (long_lives, long_asking_lives))):
         async with stages(*extra_args) as (stage, line):
             for life in lives:

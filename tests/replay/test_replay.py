@@ -67,14 +67,16 @@ def test_the_corpus_holds_every_typical_life() -> None:
         "long-last-run", "handed-over", "handover-pending", "handover-refused", "handover-withdrawn", "handover-taken",
         "1177", "asking", "consultation-answered", "consultation-refused", "consultation-withdrawn",
         "consultation-not-needed", "consultation-of-its-own", "left-at-closing", "taken-at-closing",
-        "long-asking-first-run", "long-asking-last-run", "asked-too-early",
+        "long-asking-first-run", "long-asking-last-run", "asked-too-early", "check-well",
+        "check-differs",
     }  # fmt: skip
     asked = {command for history in HISTORIES.values() for command in commands(history)}
     assert asked >= {
         "activity look_up", "activity send_notice", "local activity record", "local activity look_up",
         "local activity look_up_opening", "child DropInVisit", "child Consultation", "signal links_changed",
         "signal consultations_changed", "signal asking_changed", "local activity look_up_ended",
-        "local activity look_up_asking", "marker core_patch", "timer started",
+        "local activity look_up_asking", "marker core_patch", "activity compare",
+        "local activity record_alarms", "timer started",
         "timer canceled", "completed", "failed", "continued as new", "update accepted", "update completed",
     }  # fmt: skip
 

@@ -1,78 +1,201 @@
-"""The parts of the demo that are pure: the region that it plays in, who does what, and what is made of it."""
+"""The parts of the demo that are pure: the region that it plays in, when a unit closes, and who does what."""
 
 import hashlib
 import hmac
-import io
 import tomllib
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from rich.console import Console
+import pytest
 
+from decisions.region import Region
 from omhand.contract.directory import WEEKDAYS, Directory
+from omhand.contract.names import Kind
+from omhand.contract.opening import read_opening
+from omhand.contract.policy import Policy
 from omhand.contract.wire import read
+from workers.demo.crew import Crew
 from workers.demo.gateway import SECRET, is_signed
-from workers.demo.parts import SEED, SPECIAL, Behaviour, Crew, cast_parts
-from workers.demo.region import EXAMPLES, around_the_clock, outcomes
-from workers.demo.screen import by_unit_table
-from workers.demo.tally import by_unit, fate_of, state_of, total, what_is_lost
+from workers.demo.parts import (
+    BY_PHONE,
+    LONG,
+    NEED_ANOTHER_UNIT,
+    QUESTIONS,
+    SECONDS_OF_ARRIVALS,
+    SECONDS_TO_CLOSING,
+    SEED,
+    SPECIAL,
+    Behaviour,
+    Part,
+    cast_parts,
+    kind_of,
+)
+from workers.demo.plots import PLOTS, UNTOUCHED
+from workers.demo.region import (
+    CLOSING_UNIT,
+    EXAMPLES,
+    POLICY,
+    around_the_clock,
+    closing_at,
+    closing_time,
+    outcomes,
+    questions,
+)
 
 TEXT = (EXAMPLES / "directory.toml").read_text(encoding="utf-8")
 REGION = read(Directory, tomllib.loads(TEXT))
-NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
+RULES = read(Policy, tomllib.loads(POLICY.read_text(encoding="utf-8")))
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
 NORR, SODER = "SE2321000198-HC01", "SE2321000198-HC02"
+DROP_IN, BY_1177, QUESTION = Kind.DROP_IN_VISIT, Kind.PHONE_CONSULTATION, Kind.CONSULTATION
+SEEDS = (*range(1, 12), SEED)
+MIDNIGHTS = [
+    datetime(day.year, day.month, day.day, tzinfo=STOCKHOLM).astimezone(UTC)
+    for day in (*(date(2026, 11, 23) + timedelta(days=n) for n in range(7)), date(2026, 3, 29), date(2026, 10, 25))
+]
+"""Of a week, and of the nights in which clocks are changed."""
 
 
-def case(case_id: str = "a", **changed: object) -> dict[str, object]:
-    """A row of handling_times: received in the north, waiting in time."""
-    waiting = {"accepted_at": None, "accepted_by_unit": None, "closed_at": None, "in_time": None}
-    return {"case_id": case_id, "unit_id": NORR, "escalation_level": 0, **waiting, **changed}
-
-
-def notice(key: str = "a/1", **changed: object) -> dict[str, object]:
-    """A row of notification_log: sent."""
-    return {"key": key, "unit_id": NORR, "reason": "new_case", "status": "sent", "error": None, **changed}
+def parts_of(seed: int) -> list[Part]:
+    return cast_parts(outcomes(), questions(), REGION, seed)
 
 
 def test_the_demos_region_differs_from_the_example_only_in_that_it_is_always_open() -> None:
     always = read(Directory, tomllib.loads(around_the_clock(TEXT)))
     assert all(unit.opening == dict.fromkeys(WEEKDAYS, ("00:00-24:00",)) and not unit.on_call for unit in always.unit)
     hours = {"opening", "on_call"}
-    assert always.model_copy(update={"unit": ()}) == REGION.model_copy(update={"unit": ()})
+    # On a holiday too: else Sunday's hours would count.
+    assert always.model_copy(update={"unit": ()}) == REGION.model_copy(update={"unit": (), "holidays": ""})
     assert [unit.model_dump(exclude=hours) for unit in always.unit] == [
         unit.model_dump(exclude=hours) for unit in REGION.unit
     ]
 
 
+@pytest.mark.parametrize("seconds", [-30, -1, 0, 1, 30, 45296])
+@pytest.mark.parametrize("midnight", MIDNIGHTS, ids=lambda midnight: f"{midnight.astimezone(STOCKHOLM):%a %d %b}")
+def test_one_unit_closes_for_the_day_at_that_instant_whatever_time_it_is(midnight: datetime, seconds: int) -> None:
+    closes = midnight + timedelta(seconds=seconds)
+    directory = read(Directory, tomllib.loads(closing_at(around_the_clock(TEXT), closes)))
+    calendars = Region.of(1, directory, RULES, STOCKHOLM, frozenset()).calendars
+    closing = calendars[CLOSING_UNIT]
+    begins = closes - timedelta(seconds=SECONDS_TO_CLOSING)
+    assert closing.closing_after(begins) == closes
+    assert closing.is_open(begins)
+    assert not closing.is_open(closes)
+    opens = closing.next_running(closes)
+    assert opens is not None
+    last_day = (closes - timedelta.resolution).astimezone(STOCKHOLM).date()
+    assert opens.astimezone(STOCKHOLM).date() > last_day, "it opens again on the same day"
+    assert all(other.closing_after(begins) is None for unit, other in calendars.items() if unit != CLOSING_UNIT)
+
+
+def test_the_closing_is_a_whole_second_in_so_many_seconds() -> None:
+    before = datetime.now(UTC)
+    closes = closing_time(28)
+    assert not closes.microsecond
+    assert timedelta(seconds=28) <= closes - before <= timedelta(seconds=30)
+
+
+def test_the_demos_policy_warns_before_closing_and_offers_what_is_left_to_whoever_is_open() -> None:
+    assert timedelta(seconds=3) <= RULES.closing.warn_before <= timedelta(seconds=10)
+    assert {DROP_IN, BY_1177} == set(RULES.closing.kinds)
+    assert set(RULES.closing.offer_to) == {"cooperating", "on_call"}
+
+
 def test_the_same_seed_gives_the_same_morning() -> None:
-    first, second, other = (cast_parts(outcomes(), REGION, seed, 30) for seed in (1, 1, 2))
+    first, second, other = map(parts_of, (1, 1, 2))
     assert [(part.at, part.behaviour, part.chance.random()) for part in first] == [
         (part.at, part.behaviour, part.chance.random()) for part in second
     ]
     assert [part.behaviour for part in first] != [part.behaviour for part in other]
 
 
-def test_every_outcome_comes_once_in_order_and_every_behaviour_is_seen() -> None:
-    parts = cast_parts(outcomes(), REGION, 1, 30)
-    assert [part.outcome for part in parts] == outcomes()
+def test_every_outcome_and_question_comes_once_and_outcomes_come_in_order() -> None:
+    parts = parts_of(1)
+    assert [part.given for part in parts if not part.is_question] == outcomes()
+    assert [part.given for part in parts if part.is_question] == questions()
     assert [part.at for part in parts] == sorted(part.at for part in parts)
-    assert 0 <= parts[0].at <= parts[-1].at < 30
-    seen = Counter(part.behaviour for part in parts)
-    assert all(seen[behaviour] >= times for behaviour, times in SPECIAL.items())
-    assert seen[Behaviour.IN_TIME] > len(parts) / 3
+    assert 0 <= parts[0].at <= parts[-1].at < SECONDS_OF_ARRIVALS
 
 
-def test_no_special_behaviour_of_the_usual_morning_falls_on_an_outcome_that_is_refused() -> None:
-    refused = {"ex-012", "ex-018", "ex-028", "ex-036", "ex-042", "ex-047", "ex-051", "ex-062", "ex-070"}
-    parts = cast_parts(outcomes(), REGION, SEED, 30)
-    seen = Counter(part.behaviour for part in parts if part.outcome["case_id"] not in refused)
-    assert all(seen[behaviour] >= times for behaviour, times in SPECIAL.items())
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_behaviour_is_seen_and_falls_on_a_case_of_its_kind(seed: int) -> None:
+    parts = parts_of(seed)
+    kinds = {part.case_id: QUESTION if part.is_question else kind_of(part.given, REGION) for part in parts}
+    seen = Counter((kinds[part.case_id], part.behaviour) for part in parts)
+    assert all(seen[DROP_IN, behaviour] >= times for behaviour, times in SPECIAL.items())
+    assert all(seen[BY_1177, behaviour] == times for behaviour, times in BY_PHONE.items())
+    assert all(seen[QUESTION, behaviour] == 1 for behaviour in QUESTIONS)
+    assert seen[BY_1177, Behaviour.BY_PHONE] >= 4
+    assert min(seen[DROP_IN, Behaviour.AT_CLOSING], seen[BY_1177, Behaviour.AT_CLOSING]) >= 1
+    without_ado = seen[DROP_IN, Behaviour.IN_TIME] + seen[BY_1177, Behaviour.BY_PHONE]
+    assert without_ado > len(parts) / 3
+    played = {behaviour for kind, behaviour in seen if kind in {DROP_IN, BY_1177, QUESTION}}
+    assert Behaviour.NOT_PLAYED not in played
+    assert played | {Behaviour.NOT_PLAYED} == set(Behaviour)
+
+
+def test_every_behaviour_is_either_played_or_left_alone() -> None:
+    assert set(PLOTS) | UNTOUCHED == set(Behaviour)
+    assert not set(PLOTS) & UNTOUCHED
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whoever_is_asked_has_the_profession_and_does_not_close_and_what_is_long_begins_early(seed: int) -> None:
+    crew = Crew(REGION)
+    for part in parts_of(seed):
+        if part.behaviour in NEED_ANOTHER_UNIT:
+            asked = crew.others(part.given["unit"], part.given["profession"])[0]
+            assert asked not in {CLOSING_UNIT, part.given["unit"]}
+            assert next(crew.at(asked, part.given["profession"])).profession == part.given["profession"]
+        if part.behaviour in LONG:
+            assert part.at < SECONDS_OF_ARRIVALS * 2 / 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_waits_at_closing_has_not_been_offered_to_others_before(seed: int) -> None:
+    waiting = [part for part in parts_of(seed) if part.behaviour is Behaviour.AT_CLOSING]
+    assert len(waiting) >= 3
+    for part in waiting:
+        assert part.given["unit"] == CLOSING_UNIT
+        kind = kind_of(part.given, REGION)
+        assert kind is not None
+        ladder = next(
+            ladder
+            for ladder in RULES.ladder
+            if ladder.phase == "waiting"
+            and (ladder.kind is None or kind in ladder.kind)
+            and (ladder.priority is None or part.given["priority"] in ladder.priority)
+        )
+        offered = min(step.after for step in ladder.steps if step.do == "offer").total_seconds()
+        assert part.at < SECONDS_TO_CLOSING < part.at + offered
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_unit_that_closes_has_taken_its_other_cases_before(seed: int) -> None:
+    usual = {Behaviour.IN_TIME, Behaviour.BY_OTHERS, Behaviour.BY_PHONE}
+    for part in parts_of(seed):
+        if part.given["unit"] == CLOSING_UNIT and part.behaviour is not Behaviour.AT_CLOSING:
+            assert part.behaviour in usual
+            assert part.at < SECONDS_TO_CLOSING - 5
+
+
+def test_questions_can_be_asked_and_are_between_units() -> None:
+    works = {(member.id, work.unit, work.profession) for member in REGION.staff for work in member.works_at}
+    for question in questions():
+        opening = read_opening(QUESTION, question)
+        assert opening.asked_by is not None
+        assert opening.asked_by.unit != opening.unit
+        assert (opening.asked_by.staff, opening.asked_by.unit, opening.asked_by.profession) in works
+        assert opening.to is None or any((opening.to.staff, opening.unit) == work[:2] for work in works)
+        assert Crew(REGION).has(opening.unit, opening.profession)
 
 
 def test_a_profession_that_the_unit_lacks_is_left_to_those_it_cooperates_with() -> None:
     on_site = {unit.id: unit.professions for unit in REGION.unit}
-    for part in cast_parts(outcomes(), REGION, 1, 30):
-        if part.outcome["profession"] not in on_site[part.outcome["unit"]]:
+    for part in parts_of(1):
+        if part.given["profession"] not in on_site[part.given["unit"]]:
             assert part.behaviour is not Behaviour.IN_TIME
 
 
@@ -83,56 +206,14 @@ def test_the_crew_puts_the_profession_first_and_leaves_out_who_may_not_take_visi
     assert "medical_secretary" not in {member.profession for member in members}
 
 
-def test_the_table_counts_what_became_of_each_units_cases() -> None:
-    cases = [
-        case("a", accepted_at=NOW, accepted_by_unit=NORR, in_time=True, closed_at=NOW),
-        case("b", accepted_at=NOW, accepted_by_unit=SODER, in_time=False, escalation_level=2),
-        case("c", in_time=True, closed_at=NOW),  # cancelled before anybody took it
-        case("d"),
-    ]
-    notices = [notice("a/1"), notice("b/2", reason="manager_alert"), notice("b/3", status="failed"), notice("d/1")]
-    north, south = by_unit({NORR: "Norr", SODER: "Söder"}, cases, notices)
-    assert (north.received, north.in_time, north.late, north.escalated) == (4, 1, 1, 1)
-    assert (north.by_others, north.closed, north.sent, north.alerts) == (1, 2, 3, 1)
-    assert south.numbers() == (0,) * 8
-    assert total([north, south]) == north.numbers()
-
-
-def test_the_table_fits_a_terminal_of_80_columns_with_every_unit_and_number() -> None:
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(by_unit_table(by_unit({unit.id: unit.name for unit in REGION.unit}, [case()], [notice()])))
-    text = console.export_text()
-    assert "…" not in text
-    assert all(word in text for unit in REGION.unit for word in unit.name.split())
-
-
-def test_a_case_is_waiting_overdue_accepted_or_closed() -> None:
-    rows = case(), case(in_time=False), case(accepted_at=NOW, in_time=False), case(accepted_at=NOW, closed_at=NOW)
-    assert [state_of(row) for row in rows] == ["waiting", "overdue", "accepted", "closed"]
-
-
-def test_a_withdrawn_notification_is_not_a_failed_one() -> None:
-    assert fate_of(notice(status="failed", error="withdrawn: the case has been taken")) == "withdrawn"
-    assert fate_of(notice(status="failed", error="no phone")) == "failed"
-    assert fate_of(notice(status="pending")) == "pending"
-
-
-def test_nothing_is_lost_where_every_case_is_closed_or_on_a_worklist_and_every_notification_went_out_once() -> None:
-    cases = [case("a", closed_at=NOW), case("b")]
-    notices = [notice("a/1"), notice("a/2", status="failed", error="withdrawn: taken")]
-    assert what_is_lost({"a", "b"}, cases, [case("b")], notices, Counter({"a/1": 1})) == []
-
-
-def test_whatever_is_lost_is_named() -> None:
-    cases = [case("a", closed_at=NOW), case("b")]
-    notices = [notice("a/1"), notice("a/2", status="pending"), notice("a/3")]
-    assert what_is_lost({"a", "b", "c"}, cases, [], notices, Counter({"a/1": 2})) == [
-        "case c was opened and is not in the database",
-        "case b is neither closed nor on anybody's worklist",
-        "notification a/2 is neither sent nor withdrawn, but pending",
-        "notification a/3 is logged as sent, and the gateway never had it",
-        "notification a/1 went out 2 times",
-    ]
+def test_those_that_cooperate_are_asked_first_and_the_unit_that_closes_never() -> None:
+    near = next(unit.cooperates_with for unit in REGION.unit if unit.id == NORR)
+    others = Crew(REGION).others(NORR, "doctor")
+    assert others[0] == SODER in near
+    assert CLOSING_UNIT in near
+    assert CLOSING_UNIT not in others
+    assert "SE2321000198-OC01" in others
+    assert Crew(REGION).others(SODER, "speech_therapist") == []
 
 
 def test_the_gateway_knows_who_signed() -> None:

@@ -8,6 +8,7 @@ import tomllib
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
@@ -18,14 +19,13 @@ from workers.children import EmbeddedError
 from workers.demo.board import Board
 from workers.demo.gateway import phone_gateway
 from workers.demo.morning import Morning
-from workers.demo.parts import SEED, cast_parts
-from workers.demo.region import outcomes
+from workers.demo.parts import SECONDS_TO_CLOSING, SEED, cast_parts
+from workers.demo.region import CLOSING_UNIT, closing_time, outcomes, questions
 from workers.demo.report import how_to_look_again, report
 from workers.demo.screen import Screen
-from workers.demo.stack import stack
+from workers.demo.stack import load_closing, stack
 
 STATE: Final = Path(".omhand/demo")
-SECONDS_OF_ARRIVALS: Final = 25.0
 INTERRUPTED: Final = 130
 
 
@@ -44,11 +44,19 @@ async def demo(state: Path, seed: int, console: Console) -> list[str]:
         names = {unit.id: unit.name for unit in directory.unit}
         board = await held.enter_async_context(Board.reading(running.postgres, names))
         client = await held.enter_async_context(
-            await CaseClient.connect(address=running.temporal, namespace=running.namespace, keys_file=running.keys_file)
+            await CaseClient.connect(
+                address=running.temporal,
+                namespace=running.namespace,
+                keys_file=running.keys_file,
+                database_url=running.postgres,
+            )
         )
-        morning = Morning(client, board, gateway, directory)
-        parts = cast_parts(outcomes(), directory, seed, SECONDS_OF_ARRIVALS)
-        screen.say(f"Ready. {len(parts)} triage outcomes are coming in; minutes are played as seconds.")
+        parts = cast_parts(outcomes(), questions(), directory, seed)
+        closes_at = closing_time(SECONDS_TO_CLOSING)
+        await load_closing(running, state, closes_at)
+        morning = Morning(client, board, gateway, directory, closes_at)
+        screen.say(f"Ready. {len(outcomes())} triage outcomes are coming in; minutes are played as seconds.")
+        screen.say(f"{names[CLOSING_UNIT]} closes at {closes_at.astimezone(ZoneInfo(directory.timezone)):%H:%M:%S}.")
         screen.say(f"Web UI, while this plays: {running.ui}")
         with screen.shown():
             await morning.play(parts, screen)

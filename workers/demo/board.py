@@ -4,16 +4,17 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import asyncpg
 
 from omhand.contract.names import EventName, NoticeStatus
-from workers.demo.tally import Row, fate_of
+from workers.demo.news import SENTENCES, News, is_told_elsewhere, news_of
+from workers.demo.tally import Row, asks_in_vain, fate_of
 
 _CASES: Final = (
-    "select case_id, unit_id, opened_at, accepted_at, accepted_by_unit, closed_at, in_time, escalation_level"
-    " from omhand.handling_times"
+    "select case_id, kind, unit_id, opened_at, accepted_at, accepted_by_unit, closed_at, outcome, in_time,"
+    " escalation_level from omhand.handling_times"
 )
 _NOTICES: Final = "select key, unit_id, reason, status, error from omhand.notification_log"
 _WORKLIST: Final = "select unit_id, stands, case_id from omhand.worklist"
@@ -21,16 +22,16 @@ _REFUSALS: Final = (
     "select detail ->> 'code' as code, count(*) as times from omhand.case_log"
     " where event = 'rejected' group by code order by times desc, code"
 )
-_NEWS: Final = (
+_LOG: Final = (
     "select case_id, seq, at, event, by_staff, by_unit, detail from omhand.case_log"
     " where event = any($1) order by at, case_id, seq"
 )
 
-TOLD: Final = (
-    EventName.ESCALATED, EventName.MANAGER_ALERTED, EventName.REJECTED, EventName.RELEASED,
-    EventName.REPRIORITISED, EventName.CANCELLED,
+BETWEEN_UNITS: Final = (
+    EventName.HANDOVER_REQUESTED, EventName.HANDED_OVER, EventName.HANDOVER_REFUSED, EventName.HANDOVER_WITHDRAWN,
+    EventName.LEFT_AT_CLOSING,
 )  # fmt: skip
-"""What is worth a line as it happens."""
+"""What is counted of a case's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,13 @@ class Snapshot:
     cases: Sequence[Row]
     notices: Sequence[Row]
     worklist: Sequence[Row]
+    log: Sequence[Row]
+    """Handovers, and what was left at closing."""
 
     @property
     def is_settled(self) -> bool:
-        """Whether no notification is on its way."""
-        return NoticeStatus.PENDING not in map(fate_of, self.notices)
+        """Whether no notification is on its way, and every consultation has learnt of the end of its case."""
+        return NoticeStatus.PENDING not in map(fate_of, self.notices) and not asks_in_vain(self.cases)
 
 
 class Board:
@@ -77,35 +80,24 @@ class Board:
     async def snapshot(self) -> Snapshot:
         """Every case, every notification and the open cases for each unit that may act on them, of one instant."""
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-            return Snapshot(await self.cases(), await self.notices(), await self._rows(_WORKLIST))
+            return Snapshot(
+                cases=await self.cases(),
+                notices=await self.notices(),
+                worklist=await self._rows(_WORKLIST),
+                log=await self._rows(_LOG, list(BETWEEN_UNITS)),
+            )
 
     async def refusals(self) -> Sequence[Row]:
         """How many staff actions were refused, by code."""
         return await self._rows(_REFUSALS)
 
-    async def news(self) -> list[tuple[str, str]]:
-        """What has happened since the last time and is worth a line: the event's name, and a sentence."""
-        rows = await self._rows(_NEWS, list(TOLD))
+    async def news(self) -> list[News]:
+        """What has happened since the last time and is worth a line."""
+        rows = await self._rows(_LOG, list(SENTENCES))
         new = [row for row in rows if (row["case_id"], row["seq"]) not in self._told]
         self._told |= {(row["case_id"], row["seq"]) for row in new}
-        return [(row["event"], f"{row['case_id']} {sentence(row, self._names)}") for row in new]
+        return [news_of(row, self._names) for row in new if not is_told_elsewhere(row)]
 
     async def _rows(self, sql: str, *arguments: object) -> Sequence[Row]:
         rows: Sequence[Row] = await self._connection.fetch(sql, *arguments)
         return rows
-
-
-def sentence(row: Row, names: Mapping[str, str]) -> str:
-    """What happened, in words; of texts that people wrote only what the routine itself says."""
-    detail: Mapping[str, Any] = row["detail"]
-    who = names.get(row["by_unit"] or "", "the patient")
-    words = {
-        EventName.ESCALATED: "escalated to level {level}: other units may take it",
-        EventName.MANAGER_ALERTED: "the manager of {unit} is alerted",
-        EventName.REJECTED: "{who} is refused to {action}: {code}",
-        EventName.RELEASED: "given back by {who}: it waits again",
-        EventName.REPRIORITISED: "priority {was} is now {priority}: a new clock",
-        EventName.CANCELLED: "cancelled by {who}",
-    }
-    unit = names.get(detail.get("unit", ""), "")
-    return words[row["event"]].format_map({**detail, "who": who, "unit": unit})

@@ -1,37 +1,42 @@
-"""The morning as it is played: outcomes come in, staff act, and somebody watches."""
+"""The morning as it is played: outcomes and questions come in, staff act, and somebody watches."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from omhand.client import CaseClient, CaseError, StartRefused
 from omhand.contract.directory import Directory
 from omhand.contract.names import Kind
 from workers.demo.board import Board
+from workers.demo.crew import Crew
 from workers.demo.gateway import PhoneGateway
-from workers.demo.parts import Crew, Part
+from workers.demo.parts import Part
+from workers.demo.plots import PLOTS
 from workers.demo.screen import Picture, Screen
-from workers.demo.staff import Plot
+from workers.demo.staff import Scene, Staff, Unexpected, patiently
 from workers.demo.tally import fate_of, state_of
 
-MOST_SECONDS: Final = 80.0
+MOST_SECONDS: Final = 70.0
 SECONDS_BETWEEN_LOOKS: Final = 0.5
 
 
 class Morning:
     """The whole play: what was meant, what has come of it so far."""
 
-    def __init__(self, client: CaseClient, board: Board, gateway: PhoneGateway, directory: Directory) -> None:
+    def __init__(
+        self, client: CaseClient, board: Board, gateway: PhoneGateway, directory: Directory, closes_at: datetime
+    ) -> None:
         self._client = client
         self._board = board
         self._gateway = gateway
-        self._crew = Crew(directory)
+        self.opened: list[str] = []
+        self._scene = Scene(client, Crew(directory), closes_at, self.opened)
         self._began = time.monotonic()
         self._events: Counter[str] = Counter()
         self._played = 0
-        self.opened: list[str] = []
         self.turned_away: list[tuple[str, str]] = []
         self.faults: list[str] = []
 
@@ -46,38 +51,46 @@ class Morning:
                     await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
         except TimeoutError:
             unplayed = len(parts) - self._played
-            self.faults.append(f"after {MOST_SECONDS:.0f} s {unplayed} outcomes had not been played to their end")
+            self.faults.append(f"after {MOST_SECONDS:.0f} s {unplayed} cases had not been played to their end")
         await self._show(screen, len(parts))
 
     async def _part(self, part: Part) -> None:
         await asyncio.sleep(part.at)
-        case_id = part.outcome["case_id"]
         try:
-            answer = await self._client.intake(part.outcome)
-        except StartRefused as refused:
-            self.turned_away.append((case_id, str(refused)))
-        except CaseError as error:
-            self.faults.append(f"case {case_id} was not taken in: {error}")
-        else:
-            self.opened.append(case_id)
-            await self._staff_act(part, answer.kind)
+            if part.is_question:
+                await self._question(part)
+            else:
+                await self._outcome(part)
+        except (CaseError, Unexpected) as error:
+            self.faults.append(f"case {part.case_id} was not played as meant ({part.behaviour}): {error}")
         self._played += 1
 
-    async def _staff_act(self, part: Part, kind: Kind) -> None:
-        case_id = part.outcome["case_id"]
+    async def _outcome(self, part: Part) -> None:
         try:
-            await self._client.opened(case_id)
-            await Plot(self._client, self._crew, part, self.faults).play(kind)
-        except CaseError as error:
-            self.faults.append(f"case {case_id} could not be {part.behaviour}: {error}")
+            answer = await patiently(lambda: self._client.intake(part.given))
+        except StartRefused as refused:
+            self.turned_away.append((part.case_id, str(refused)))
+            return
+        await self._staff_act(part, answer.kind, answer.profession)
 
-    async def _show(self, screen: Screen, outcomes: int) -> None:
+    async def _question(self, part: Part) -> None:
+        await patiently(lambda: self._client.open(Kind.CONSULTATION, part.given))
+        await self._staff_act(part, Kind.CONSULTATION, part.given["profession"])
+
+    async def _staff_act(self, part: Part, kind: Kind, profession: str) -> None:
+        await patiently(lambda: self._client.opened(part.case_id))
+        self.opened.append(part.case_id)
+        plot = PLOTS.get(part.behaviour)
+        if plot:
+            await plot(Staff(self._scene, part, part.case_id, kind, profession))
+
+    async def _show(self, screen: Screen, parts: int) -> None:
         news = await self._board.news()
-        self._events.update(event for event, _ in news)
+        self._events.update(each.event for each in news)
         picture = Picture(
             seconds=time.monotonic() - self._began,
             played=self._played,
-            outcomes=outcomes,
+            parts=parts,
             states=Counter(map(state_of, await self._board.cases())),
             fates=Counter(map(fate_of, await self._board.notices())),
             events=self._events,

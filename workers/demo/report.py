@@ -11,8 +11,8 @@ from rich.console import Console
 from workers.demo.board import Board, Snapshot
 from workers.demo.gateway import PhoneGateway
 from workers.demo.morning import Morning
-from workers.demo.screen import by_unit_table
-from workers.demo.tally import Row, by_unit, fate_of, state_of, what_is_lost
+from workers.demo.screen import between_units_table, by_unit_table
+from workers.demo.tally import Row, between_units, by_kind, by_unit, fate_of, state_of, what_is_lost
 
 SECONDS_TO_SETTLE: Final = 15.0
 SECONDS_BETWEEN_LOOKS: Final = 0.5
@@ -26,6 +26,8 @@ async def report(
     cases, notices, worklist = then.cases, then.notices, then.worklist
     console.print()
     console.print(by_unit_table(by_unit(names, cases, notices)))
+    console.print()
+    console.print(between_units_table(between_units(names, cases, then.log)))
     console.print(f"\nRefused at intake ({len(morning.turned_away)}), each with the reason that its sender got:")
     for case_id, why in sorted(morning.turned_away):
         console.print(f"  {case_id}  {why}", highlight=False, markup=False, soft_wrap=True)
@@ -39,7 +41,7 @@ async def report(
     _left(cases, worklist, names, console)
     faults = [
         *morning.faults,
-        *what_is_lost(morning.opened, cases, worklist, notices, gateway.delivered),
+        *what_is_lost(morning.opened, cases, worklist, then.log, notices, gateway.delivered),
         *([f"{gateway.forged} calls were not signed as they should"] if gateway.forged else []),
     ]
     _verdict(faults, cases, notices, console)
@@ -47,7 +49,7 @@ async def report(
 
 
 async def _settled(board: Board) -> Snapshot:
-    """An instant at which no notification is on its way; or what is so when that has been waited for in vain."""
+    """An instant at which nothing is on its way; or what is so when that has been waited for in vain."""
     for _ in range(round(SECONDS_TO_SETTLE / SECONDS_BETWEEN_LOOKS)):
         then = await board.snapshot()
         if then.is_settled:
@@ -74,12 +76,11 @@ def _verdict(faults: Sequence[str], cases: Sequence[Row], notices: Sequence[Row]
         return
     still_open = len(cases) - states["closed"]
     console.print(
-        f"\nNothing was lost: of {len(cases)} cases {states['closed']} are closed and {still_open} on worklists;"
-        f" of {len(notices)} notifications {fates['sent']} were sent, once each, and {fates['withdrawn']} withdrawn"
-        " because the case had been taken before they went out.",
+        f"\nNothing was lost: of {len(cases)} cases {states['closed']} are closed ({by_kind(cases)}) and {still_open}"
+        f" are on worklists; of {len(notices)} notifications {fates['sent']} were sent, once each, and"
+        f" {fates['withdrawn']} withdrawn because somebody had answered before they went out.",
         style="bold green",
         highlight=False,
-        soft_wrap=True,
     )
 
 

@@ -12,20 +12,31 @@ from typing import Final
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from omhand.contract.names import EventName
-from workers.demo.tally import COLUMNS, UnitTally, total
+from workers.demo.news import News
+from workers.demo.tally import BETWEEN_COLUMNS, COLUMNS, BetweenTally, Tally, UnitTally, total
 
 STATES: Final = ("waiting", "overdue", "accepted", "closed")
 FATES: Final = ("sent", "pending", "withdrawn", "failed")
 NEWS_LINES: Final = 9
 SECONDS_BETWEEN_LINES: Final = 10.0
-COLOURS: Final = {EventName.ESCALATED: "yellow", EventName.MANAGER_ALERTED: "red", EventName.REJECTED: "magenta"}
+COLOURS: Final = {
+    EventName.ESCALATED: "yellow",
+    EventName.MANAGER_ALERTED: "red",
+    EventName.REJECTED: "magenta",
+    EventName.HANDOVER_REQUESTED: "blue",
+    EventName.HANDED_OVER: "green",
+    EventName.HANDOVER_REFUSED: "yellow",
+    EventName.CONSULTED: "blue",
+    EventName.ANSWERED: "green",
+    EventName.REFUSED: "yellow",
+    EventName.LEFT_AT_CLOSING: "bold red",
+}
 
 
 @dataclass(slots=True)
@@ -34,8 +45,8 @@ class Picture:
 
     seconds: float = 0.0
     played: int = 0
-    """Outcomes whose play is over, of ``outcomes``."""
-    outcomes: int = 0
+    """Outcomes and questions whose play is over, of all ``parts``."""
+    parts: int = 0
     states: Counter[str] = field(default_factory=Counter)
     fates: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
@@ -44,13 +55,16 @@ class Picture:
     calls: Sequence[str] = ()
     busy: int = 0
 
-    def line(self) -> str:
-        """The whole of it in one line."""
+    def lines(self) -> str:
+        """The whole of it in three lines."""
         cases = ", ".join(f"{self.states[state]} {state}" for state in STATES)
+        events = self.events
         return (
-            f"{self.seconds:3.0f} s  {self.played}/{self.outcomes} outcomes; cases: {cases};"
-            f" notifications: {self.fates['sent']} sent; {self.events[EventName.ESCALATED]} escalations,"
-            f" {self.events[EventName.MANAGER_ALERTED]} manager alerts, {self.events[EventName.REJECTED]} refusals"
+            f"{self.seconds:3.0f} s  {self.played}/{self.parts} played; cases: {cases}\n"
+            f"       {events[EventName.ESCALATED]} escalations, {self.fates['sent']} notifications sent,"
+            f" {events[EventName.MANAGER_ALERTED]} manager alerts, {events[EventName.REJECTED]} refusals\n"
+            f"       handovers: {events[EventName.HANDED_OVER]} of {events[EventName.HANDOVER_REQUESTED]} accepted;"
+            f" questions: {events[EventName.ANSWERED]} answered; {events[EventName.LEFT_AT_CLOSING]} left at closing"
         )
 
 
@@ -59,7 +73,7 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._news: deque[str] = deque(maxlen=NEWS_LINES)
+        self._news: deque[Text] = deque(maxlen=NEWS_LINES)
         self._live: Live | None = None
         self._last_line = 0.0
 
@@ -77,21 +91,19 @@ class Screen:
         """A line that stays."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
-    def show(self, picture: Picture, news: Sequence[tuple[str, str]]) -> None:
+    def show(self, picture: Picture, news: Sequence[News]) -> None:
         """The moment's picture, and what has happened since the last one."""
-        for event, text in news:
-            colour = COLOURS.get(EventName(event), "cyan")
-            self._news.append(f"[{colour}]{escape(text)}[/]")
+        self._news.extend(Text(each.text, style=COLOURS.get(each.event, "cyan")) for each in news)
         if self._live:
             self._live.update(self._drawn(picture))
         elif picture.seconds - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = picture.seconds
-            self.say(picture.line())
+            self.say(picture.lines())
 
     def _drawn(self, picture: Picture) -> RenderableType:
         bar = Table.grid(padding=(0, 1))
-        progress = ProgressBar(total=picture.outcomes, completed=picture.played, width=50)
-        bar.add_row(f"{picture.seconds:3.0f} s", progress, f"{picture.played} of {picture.outcomes} outcomes")
+        progress = ProgressBar(total=picture.parts, completed=picture.played, width=50)
+        bar.add_row(f"{picture.seconds:3.0f} s", progress, f"{picture.played} of {picture.parts} played")
         numbers = Table.grid(padding=(0, 2))
         numbers.add_row("cases", *(f"{state} [bold]{picture.states[state]}[/]" for state in STATES))
         numbers.add_row("notifications", *(f"{fate} [bold]{picture.fates[fate]}[/]" for fate in FATES))
@@ -99,28 +111,44 @@ class Screen:
         numbers.add_row(
             "events",
             f"escalated [bold]{events[EventName.ESCALATED]}[/]",
-            f"manager alerted [bold]{events[EventName.MANAGER_ALERTED]}[/]",
-            f"actions refused [bold]{events[EventName.REJECTED]}[/]",
-            f"outcomes refused [bold]{picture.refused}[/]",
+            f"alerts [bold]{events[EventName.MANAGER_ALERTED]}[/]",
+            f"refusals [bold]{events[EventName.REJECTED]}[/]",
+            f"not taken in [bold]{picture.refused}[/]",
         )
+        numbers.add_row(
+            "between units",
+            f"asked [bold]{events[EventName.HANDOVER_REQUESTED] + events[EventName.CONSULTED]}[/]",
+            f"handed over [bold]{events[EventName.HANDED_OVER]}[/]",
+            f"answered [bold]{events[EventName.ANSWERED]}[/]",
+            f"left at closing [bold]{events[EventName.LEFT_AT_CLOSING]}[/]",
+        )
+        news = Text("\n", no_wrap=True, overflow="ellipsis").join(self._news)
         calls = Text("\n".join(picture.calls), no_wrap=True, overflow="ellipsis")
         return Group(
             bar,
             numbers,
-            Panel("\n".join(self._news), title="as it happens", height=NEWS_LINES + 2),
+            Panel(news, title="as it happens", height=NEWS_LINES + 2),
             Panel(calls, title=f"the phone gateway (too busy {picture.busy} times)", height=6),
         )
 
 
 def by_unit_table(tallies: Sequence[UnitTally]) -> Table:
     """The table at the end."""
-    title = "What became of the morning, by the unit that received the case"
+    return _table("What became of the morning, by the unit that received the case", COLUMNS, tallies)
+
+
+def between_units_table(tallies: Sequence[BetweenTally]) -> Table:
+    """The table of what units asked of each other."""
+    return _table("What units asked of each other, by the unit that was asked", BETWEEN_COLUMNS, tallies)
+
+
+def _table(title: str, columns: Sequence[str], tallies: Sequence[Tally]) -> Table:
     # Without padding it fits into a terminal of 80 columns.
     table = Table(
         title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAD, show_edge=False, padding=0, min_width=76
     )
     table.add_column("unit", "all units", min_width=16, overflow="fold")
-    for name, footer in zip(COLUMNS, total(tallies), strict=True):
+    for name, footer in zip(columns, total(tallies), strict=True):
         table.add_column(name, str(footer), justify="right", no_wrap=True)
     for tally in tallies:
         table.add_row(tally.name, *map(str, tally.numbers()))

@@ -9,12 +9,14 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from workers.children import Child, EmbeddedError, claim, start_child
 from workers.demo.gateway import SECRET
 from workers.demo.region import POLICY, write_directory
+from workers.load import load
 from workers.settings import GATEWAY_SECRET, GATEWAY_URL
 
 READY: Final = "ready "
@@ -57,6 +59,11 @@ async def stack(state: Path, gateway_url: str) -> AsyncIterator[Stack]:
         yield _of(await _ready_line(child))
     finally:
         await child.stop(signal.SIGINT, SECONDS_TO_STOP)
+
+
+async def load_closing(running: Stack, state: Path, closes_at: datetime) -> None:
+    """Load the directory anew, in which one unit closes then: as `omhand load` does, while everything runs."""
+    await load(running.postgres, write_directory(state, closes_at), POLICY)
 
 
 def _empty(state: Path) -> Path:

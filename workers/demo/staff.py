@@ -1,174 +1,208 @@
-"""The staff of the demo: what they mean to do with a case, and what they do when the routine says no."""
+"""The staff of the demo: what they have in common whatever they mean to do with a case."""
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Self, TypeVar
 
-from omhand.client import CaseClient, Refused
-from omhand.contract.actions import Accept, Action, Cancel, Close, Release, Reprioritise, ThePatient
+from omhand.client import CaseClient, Refused, ServerAway
+from omhand.contract.actions import Accept, Action, Close
+from omhand.contract.events import Event
 from omhand.contract.names import Code, EventName, Kind, Outcome
 from omhand.contract.opening import StaffMember
 from omhand.contract.view import View
-from workers.demo.parts import Behaviour, Crew, Part
+from workers.demo.crew import Crew
+from workers.demo.parts import Part
+
+T = TypeVar("T")
 
 SECONDS_BETWEEN_LOOKS: Final = 0.5
 MOST_SECONDS_OF_WAITING: Final = 30.0
 """Longer than the demo's longest ladder: what has not happened by then never will."""
+
+MOST_TRIES: Final = 3
+"""So often somebody asks who gets no answer."""
 
 PHONES_ONE_IN: Final = 10
 """So often somebody means to close a visit as held by phone, which P4 refuses."""
 
 OUTCOMES: Final = (Outcome.TREATED, Outcome.TREATED, Outcome.ADVICE_GIVEN, Outcome.BOOKED, Outcome.REFERRED)
 
+Stands = Literal["responsible", "offered", "handover", "consulted"]
 
-class Plot:
-    """One case in the hands of the staff."""
 
-    def __init__(self, client: CaseClient, crew: Crew, part: Part, faults: list[str]) -> None:
-        self._client = client
-        self._crew = crew
-        self._part = part
-        self._chance: random.Random = part.chance
-        self._faults = faults
-        self._case_id: str = part.outcome["case_id"]
+class Unexpected(Exception):  # noqa: N818 - reads as what it says
+    """Something came otherwise than the routine says."""
 
-    async def play(self, kind: Kind) -> None:
-        """Do what was meant. Kinds that the demo's staff do not know stay on the worklists."""
-        if kind is not Kind.DROP_IN_VISIT:
-            return
-        plots: Mapping[Behaviour, Callable[[], Awaitable[None]]] = {
-            Behaviour.IN_TIME: self._in_time,
-            Behaviour.LATE: self._late,
-            Behaviour.BY_OTHERS: self._by_others,
-            Behaviour.AFTER_MANAGER: self._after_manager,
-            Behaviour.RACE: self._race,
-            Behaviour.RELEASED: self._released,
-            Behaviour.REPRIORITISED: self._reprioritised,
-            Behaviour.CANCELLED: self._cancelled,
-            Behaviour.KEPT: self._kept,
-        }
-        plot = plots.get(self._part.behaviour)
-        if plot is not None:
-            await plot()
 
-    async def _in_time(self) -> None:
-        await self._pause(0.8, 4)
-        await self._take(self._own())
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where all cases are played."""
 
-    async def _late(self) -> None:
-        due = (await self._client.view(self._case_id)).due_at
-        assert due is not None, "a case that waits is due at some instant"
-        await asyncio.sleep(max(timedelta(0), due - datetime.now(UTC)).total_seconds())
-        await self._pause(0.5, 3)
-        await self._take(self._own())
+    client: CaseClient
+    crew: Crew
+    closes_at: datetime
+    """When the unit that closes does so."""
+    opened: list[str]
+    """The cases that are known to be open or to have been, the consultations of other cases too."""
 
-    async def _by_others(self) -> None:
-        view = await self._look_until(lambda view: bool(view.offers))
-        if not view.offers:  # nobody else could be offered it
-            await self._take(self._own())
-            return
-        await self._pause(0.3, 1.5)
-        offer = self._chance.choice(view.offers)
-        await self._take(self._someone_at(offer.unit), offer.offer, and_then=self._own_unit_is_too_late)
 
-    async def _own_unit_is_too_late(self) -> None:
-        if self._chance.random() < 0.5:  # noqa: PLR2004 - every other time
-            await self._is_refused(Accept(by=self._own()), Code.ALREADY_ACCEPTED)
+class Staff:
+    """Whoever deals with one case."""
 
-    async def _after_manager(self) -> None:
-        await self._look_until(lambda view: any(event.event is EventName.MANAGER_ALERTED for event in view.log))
-        await self._pause(0.5, 2)
-        await self._take(self._own())
+    def __init__(self, scene: Scene, part: Part, case_id: str, kind: Kind, profession: str) -> None:
+        self.scene = scene
+        self.crew = scene.crew
+        self.chance: random.Random = part.chance
+        self.part = part
+        self.case_id = case_id
+        self.kind = kind
+        self.profession = profession
+        """Whom the case is directed to."""
+        self.unit: str = part.given["unit"]
+        """That received the case."""
+        self._acts = 0
 
-    async def _race(self) -> None:
-        await self._pause(0.8, 3)
-        first, second, *_ = self._crew.at(self._part.outcome["unit"], self._part.outcome["profession"])
-        accepting = (self._act(Accept(by=member)) for member in (first, second))
-        answers = await asyncio.gather(*accepting, return_exceptions=True)
-        refused = [answer for answer in answers if isinstance(answer, Refused)]
-        views = [answer for answer in answers if isinstance(answer, View)]
-        if len(views) != 1 or len(refused) != 1 or refused[0].code != Code.ALREADY_ACCEPTED:
-            self._faults.append(f"case {self._case_id}: of two who accepted at once {len(views)} got it, not one")
-            return
-        await self._handle(first if views[0].assigned_to == first.staff else second)
+    def asked(self, consultation: str) -> Self:
+        """Who deals with a consultation of this case."""
+        self.scene.opened.append(consultation)
+        return type(self)(self.scene, self.part, consultation, Kind.CONSULTATION, self.profession)
 
-    async def _released(self) -> None:
-        await self._pause(0.8, 2)
-        first, second, *_ = self._crew.at(self._part.outcome["unit"], self._part.outcome["profession"])
-        await self._act(Accept(by=first))
-        await self._pause(1, 2)
-        await self._act(Release(by=first, reason="Demo: called away"))
-        await self._pause(0.8, 3)
-        await self._take(second)
+    # Who it is ------------------------------------------------------------------------------------------------------
 
-    async def _reprioritised(self) -> None:
-        await self._pause(1, 2.5)
-        by = self._own()
-        priority = 3 if self._part.outcome["priority"] == 2 else 2  # noqa: PLR2004 - any other one
-        await self._act(Reprioritise(by=by, priority=priority, reason="Demo: triage was wrong"))
-        await self._pause(0.8, 2)
-        await self._take(by)
+    def own(self) -> StaffMember:
+        """Somebody of the unit that received the case."""
+        return self.someone_at(self.unit)
 
-    async def _cancelled(self) -> None:
-        await self._pause(1, 4)
-        await self._act(Cancel(by=ThePatient(patient=True), reason="Demo: feels well again"))
+    def someone_at(self, unit: str) -> StaffMember:
+        """Somebody of that unit, of the right profession where there is one."""
+        return next(self.crew.at(unit, self.profession))
 
-    async def _kept(self) -> None:
-        await self._pause(0.8, 3)
-        await self._act(Accept(by=self._own()))
+    def other_unit(self) -> str:
+        """The unit that is asked to help, or to take over."""
+        return self.crew.others(self.unit, self.profession)[0]
 
-    # What they have in common ---------------------------------------------------------------------------------------
+    # What they do ---------------------------------------------------------------------------------------------------
 
-    async def _take(
-        self,
-        by: StaffMember,
-        offer: str | None = None,
-        and_then: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        await self._act(Accept(by=by, offer=offer))
-        if and_then:
-            await and_then()
-        await self._handle(by)
+    async def act(self, action: Action) -> View:
+        """Act on the case; what it looks like then.
 
-    async def _handle(self, by: StaffMember) -> None:
-        await self._pause(1.5, 5)
-        if self._chance.randrange(PHONES_ONE_IN) == 0:
-            await self._is_refused(Close(by=by, outcome=Outcome.TREATED, held_as="phone"), Code.MUST_BE_DIGITAL)
-        outcome = self._chance.choice(OUTCOMES)
-        held_as: Literal["video", "chat"] = "chat" if outcome is Outcome.ADVICE_GIVEN else "video"
-        await self._act(Close(by=by, outcome=outcome, held_as=held_as))
-
-    async def _act(self, action: Action) -> View:
-        view = await self._client.act(self._case_id, action)
+        Where nobody answers it is sent again: by its id it is done once (contract §2).
+        """
+        self._acts += 1
+        known = action.model_copy(update={"action_id": f"{self.case_id}/{self._acts}"})
+        view = await patiently(lambda: self.scene.client.act(self.case_id, known))
         assert view is not None, "an update answers with the view"
         return view
 
-    async def _is_refused(self, action: Action, code: Code) -> None:
-        """Do what the routine does not allow: it has to say so."""
-        try:
-            await self._act(action)
-        except Refused as refused:
-            if refused.code == code:
-                return
-        self._faults.append(f"case {self._case_id}: {action.name} was not refused as {code}")
-
-    async def _look_until(self, seen: Callable[[View], bool]) -> View:
-        """Look at the case now and then until it is so, or has been waited for long enough; the last view."""
-        looks = round(MOST_SECONDS_OF_WAITING / SECONDS_BETWEEN_LOOKS)
-        for _ in range(looks):
-            view = await self._client.view(self._case_id)
-            if seen(view):
-                break
-            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+    async def take(self, by: StaffMember, offer: str | None = None) -> View:
+        """Accept the case: from here on their unit is responsible (H3)."""
+        view = await self.act(Accept(by=by, offer=offer))
+        self.expect(view.responsible_unit == by.unit, "whoever accepted it is not responsible")
         return view
 
-    async def _pause(self, least: float, most: float) -> None:
-        await asyncio.sleep(self._chance.uniform(least, most))
+    async def take_and_close(self, by: StaffMember, offer: str | None = None) -> None:
+        """Accept the case and deal with it."""
+        await self.take(by, offer)
+        await self.close(by)
 
-    def _own(self) -> StaffMember:
-        return self._someone_at(self._part.outcome["unit"])
+    async def close(self, by: StaffMember, most_seconds: float = 5) -> View:
+        """Deal with the case; what it looked like at its end."""
+        await self.pause(1.5, most_seconds)
+        if self.kind is Kind.PHONE_CONSULTATION:
+            return await self.act(Close(by=by, outcome=self.chance.choice(OUTCOMES), held_as="phone"))
+        if self.chance.randrange(PHONES_ONE_IN) == 0:
+            await self.is_refused(Close(by=by, outcome=Outcome.TREATED, held_as="phone"), Code.MUST_BE_DIGITAL)
+        outcome = self.chance.choice(OUTCOMES)
+        held_as: Literal["video", "chat"] = "chat" if outcome is Outcome.ADVICE_GIVEN else "video"
+        return await self.act(Close(by=by, outcome=outcome, held_as=held_as))
 
-    def _someone_at(self, unit: str) -> StaffMember:
-        return next(self._crew.at(unit, self._part.outcome["profession"]))
+    async def is_refused(self, action: Action, code: Code) -> None:
+        """Do what the routine does not allow: it has to say so, and to log who tried.
+
+        Raises:
+            Unexpected: it let them.
+        """
+        try:
+            await self.act(action)
+        except Refused as refused:
+            self.expect(refused.code == code, f"{action.name} was refused as {refused.code}, not as {code}")
+        else:
+            self.expect(False, f"{action.name} was not refused as {code}")  # noqa: FBT003 - what is expected
+        tried = [event for event in (await self.view()).log if event.event is EventName.REJECTED]
+        self.expect(
+            any(event.detail["code"] == code and event.by == action.by for event in tried),
+            f"the log does not say who was refused as {code}",
+        )
+
+    # What they see --------------------------------------------------------------------------------------------------
+
+    async def view(self) -> View:
+        """Look at the case."""
+        return await patiently(lambda: self.scene.client.view(self.case_id))
+
+    async def look_until(self, seen: Callable[[View], bool], what: str) -> View:
+        """Look at the case now and then until it is so.
+
+        Raises:
+            Unexpected: ``what`` was waited for in vain.
+        """
+        for _ in range(round(MOST_SECONDS_OF_WAITING / SECONDS_BETWEEN_LOOKS)):
+            view = await self.view()
+            if seen(view):
+                return view
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        raise Unexpected(f"{what}: that was waited for in vain")
+
+    async def finds_it_on_the_worklist(self, unit: str, stands: Stands) -> None:
+        """The unit looks at its worklist until it finds the case there, standing so.
+
+        Raises:
+            Unexpected: it never does.
+        """
+        for _ in range(round(MOST_SECONDS_OF_WAITING / SECONDS_BETWEEN_LOOKS)):
+            rows = await self.scene.client.worklist(unit)
+            if any(row.case_id == self.case_id and row.stands == stands for row in rows):
+                return
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        raise Unexpected(f"it never stood on the worklist of {unit} as {stands}")
+
+    async def pause(self, least: float, most: float) -> None:
+        """Do something else for so many seconds."""
+        await asyncio.sleep(self.chance.uniform(least, most))
+
+    @staticmethod
+    def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - what is expected is true or not
+        """Go on if it is as the routine says.
+
+        Raises:
+            Unexpected: it is not.
+        """
+        if not holds:
+            raise Unexpected(otherwise)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What was asked for; asked for again where nobody answered, as on a machine that is busy.
+
+    Raises:
+        CaseError: it was refused, or nobody answered the last time either.
+    """
+    for _ in range(MOST_TRIES - 1):
+        try:
+            return await ask()
+        except ServerAway:
+            continue
+    return await ask()
+
+
+def has(view: View, name: EventName) -> bool:
+    """Whether the case's log tells of such an event."""
+    return bool(events(view, name))
+
+
+def events(view: View, name: EventName) -> list[Event]:
+    """Those of the case's log."""
+    return [event for event in view.log if event.event is name]

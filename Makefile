@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint bench lock schema clean
+.PHONY: help setup demo dev test test-rules test-servers lint bench lock schema clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 10
@@ -30,8 +30,16 @@ lint: setup ## style, types and the directions between packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## lint, then every test against real servers that the tests start themselves
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+test: lint ## lint, then every test: the rules, and beside them what needs real servers, which the tests start themselves
+	$(MAKE) --no-print-directory --jobs=2 test-rules test-servers
+
+RULES := tests/decisions tests/contract
+
+test-rules: setup # they need a processor and nothing else
+	$(BIN)/pytest $(RULES) --cov --cov-report=term-missing:skip-covered
+
+test-servers: setup # they mostly wait for servers and timers
+	$(BIN)/pytest $(RULES:%=--ignore=%)
 
 bench: setup ## measure: cases a second, CPU and memory a case, beside two bare workflows
 	$(BIN)/python -m workers.bench

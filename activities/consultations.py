@@ -32,7 +32,7 @@ class Consultations:
     @activity.defn(name=LOOK_UP_ENDED)
     async def look_up_ended(self, asked: Consulting) -> AllEnded:
         """Those consultations that have ended, and how."""
-        rows = await self._pool.fetch(query("ended_consultations"), list(asked.consultations))
+        rows = await self._pool.fetch(query("ended_consultations"), list(asked.consultations), asked.asked_by)
         return AllEnded(ended=tuple(map(_ended, rows)))
 
     @activity.defn(name=LOOK_UP_ASKING)

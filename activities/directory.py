@@ -33,6 +33,7 @@ from decisions.routing import NotInRoutine, opening_of, route
 from omhand.contract.directory import Directory
 from omhand.contract.names import WORKFLOW_TYPES, StartFault, case_workflow_id
 from omhand.contract.opening import IntakeAnswer
+from omhand.contract.plan import Plan
 from omhand.contract.policy import Policy
 from omhand.contract.wire import read
 
@@ -81,12 +82,22 @@ class Rules:
     async def look_up(self, question: Question) -> Facts:
         """What the directory says of an action: who acts by the newest one, the next phase by the case's policy."""
         now = await self.current()
-        actor = answer(question.model_copy(update={"next": None}), now)
-        if actor.fault or question.next is None:
-            return actor
+        who = answer(question.model_copy(update={"next": None, "answer": None}), now)
+        if who.fault:
+            return who
+        plans = {
+            "plan": await self._planned(question, question.next, now),
+            "answer_plan": await self._planned(question, question.answer, now),
+        }
+        return who.model_copy(update=plans)
+
+    async def _planned(self, question: Question, phase: NextPhase | None, now: Region) -> Plan | None:
+        """The plan of a phase by the case's policy, also of a unit that the directory has dropped since."""
+        if phase is None:
+            return None
         then = await self.of_version(question.policy)
-        region = await self.that_has(question.next.subject.unit, now)
-        return actor.model_copy(update={"plan": _planned(question, question.next, region.under(then), now).plan})
+        region = await self.that_has(phase.subject.unit, now)
+        return _planned(question, phase, region.under(then), now)
 
     @activity.defn(name=LOOK_UP_OPENING)
     async def look_up_opening(self, question: OpeningQuestion) -> OpeningFacts:
@@ -121,8 +132,9 @@ class Rules:
             ApplicationError: ``NotOpened``, to be retried: it has not been recorded within a second.
         """
         for _ in range(LOOKS):
-            if await find_opened(self._pool, case.case_id):
-                return case
+            found = await find_opened(self._pool, case.case_id)
+            if found:
+                return OpenedCase(case_id=case.case_id, asked_by=found.asked_by)
             await asyncio.sleep(BETWEEN_LOOKS)
         raise ApplicationError(f"case {case.case_id} has not been recorded yet", type="NotOpened")
 
@@ -144,17 +156,17 @@ class Rules:
         return region if unit in region.units else now
 
 
-def _planned(question: Question, phase: NextPhase, region: Region, now: Region) -> Facts:
-    """The next phase by the case's policy; by the newest where that one has no ladder for a unit that came later."""
-    planning = question.model_copy(update={"by": None})
+def _planned(question: Question, phase: NextPhase, region: Region, now: Region) -> Plan | None:
+    """The phase by the case's policy; by the newest where that one has no ladder for a unit that came later."""
+    planning = Question(at=question.at, by=None, next=phase, policy=question.policy)
     try:
-        return answer(planning, region)
+        return answer(planning, region).plan
     except NoLadder:
         log.warning(
             "the case's policy has no ladder for its next phase, the newest policy is used",
             policy=region.version, newest=now.version, kind=phase.subject.kind, phase=phase.phase,
         )  # fmt: skip
-        return answer(planning, region.under(now))
+        return answer(planning, region.under(now)).plan
 
 
 def _as_before(case_id: str, before: Opened) -> IntakeAnswer:

@@ -16,6 +16,7 @@ class Opened:
     kind: Kind
     unit: str
     profession: str
+    asked_by: str | None
 
 
 async def find_opened(pool: asyncpg.Pool, case_id: str) -> Opened | None:
@@ -23,4 +24,4 @@ async def find_opened(pool: asyncpg.Pool, case_id: str) -> Opened | None:
     row = await pool.fetchrow(query("find_opened"), case_id)
     if row is None:
         return None
-    return Opened(row["run_id"], Kind(row["kind"]), row["received_by"], row["opened_profession"])
+    return Opened(row["run_id"], Kind(row["kind"]), row["received_by"], row["opened_profession"], row["asker_case"])

@@ -7,13 +7,16 @@ the day's last opening or on-call time, so that lunch is none.
 Beside that, each closing of the unit's week is followed by a check of all its cases (``decisions.closing_check``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from decisions.calendars import Calendar
+from decisions.offers import before_it_opens, offered_when_open
 from decisions.region import Region, Subject
+from omhand.contract.directory import Unit
+from omhand.contract.names import OfferWhy
 from omhand.contract.plan import Moment
 
 CLOSINGS_WITHIN: Final = timedelta(days=7)
@@ -25,28 +28,47 @@ WEEK: Final = 7 * DAY
 A_MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def closings(region: Region, subject: Subject, since: datetime) -> Iterator[Moment]:
-    """What happens at the responsible unit's closings while a case waits from ``since`` on, in the order of time."""
+def closings(region: Region, subject: Subject, since: datetime, *, given_back: bool = False) -> Iterator[Moment]:
+    """What happens at the responsible unit's closings while a case waits from ``since`` on.
+
+    One that is ``given_back`` when the unit has closed already is left there and then: nobody was told of it before, as
+    somebody had it.
+    """
     rules = region.policy.closing
     if subject.kind not in rules.kinds:
         return
-    closes = region.calendars[subject.unit].closing_after(since)
+    calendar = region.calendars[subject.unit]
+    if given_back and not calendar.is_running(since):
+        yield from _left(region, subject, since)
+    closes = calendar.closing_after(since)
     while closes is not None and closes - since <= CLOSINGS_WITHIN:
         if rules.warn_before:
             yield Moment(at=max(since, closes - rules.warn_before), do="warn_of_closing")
-        yield Moment(at=closes, do="leave_at_closing", units=_who_may_take_it(region, subject, closes))
-        closes = region.calendars[subject.unit].closing_after(closes)
+        yield from _left(region, subject, closes)
+        closes = calendar.closing_after(closes)
 
 
-def _who_may_take_it(region: Region, subject: Subject, at: datetime) -> tuple[str, ...]:
+def _left(region: Region, subject: Subject, closed: datetime) -> Iterator[Moment]:
+    """The case is left, and offered to who runs then; who runs later, but before the unit does again, is asked then."""
+    latest = before_it_opens(region, subject.unit, closed)
+    offers = [*offered_when_open(_who_may_take_it(region, subject, closed), OfferWhy.CLOSING, latest)]
+    at_once = [unit for offer in offers if offer.at == closed for unit in offer.units]
+    yield Moment(at=closed, do="leave_at_closing", units=tuple(at_once))
+    yield from (offer for offer in offers if offer.at > closed)
+
+
+def _who_may_take_it(region: Region, subject: Subject, closed: datetime) -> Iterable[tuple[Unit, datetime]]:
+    """The units that policy names and that have the profession, each once, with the first instant at which it runs."""
     rules = region.policy.closing
-    open_then = (
-        unit.id
-        for to in rules.offer_to
-        for unit in region.candidates(to, subject.unit, at)
-        if region.may_be_offered(unit, subject.profession, at, any_profession=rules.any_profession)
-    )
-    return tuple(dict.fromkeys(open_then))
+    first: dict[str, tuple[Unit, datetime]] = {}
+    for to in rules.offer_to:
+        for unit in region.all_candidates(to, subject.unit):
+            calendar = region.calendars[unit.id]
+            at = region.next_on_call(unit, closed) if to == "on_call" else calendar.next_running(closed)
+            has_it = rules.any_profession or subject.profession in unit.professions
+            if has_it and at is not None and (unit.id not in first or at < first[unit.id][1]):
+                first[unit.id] = (unit, at)
+    return first.values()
 
 
 def check_times(calendar: Calendar) -> tuple[int, ...]:

@@ -37,6 +37,7 @@ def alert_manager(
     by_email: bool = False,
     unit: str | None = None,
     handover: bool = False,
+    also_when_taken: bool = False,
 ) -> None:
     """The operations manager of the responsible unit, or of the one that is named, is told (R1).
 
@@ -51,6 +52,7 @@ def alert_manager(
             moment=moment,
             by_email=by_email,
             handover=handover,
+            also_when_taken=also_when_taken,
         )
     )
 

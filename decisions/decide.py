@@ -174,10 +174,17 @@ def undelivered(case: Case, notice: Notice, error: str, now: datetime) -> Decisi
     # Whoever waits for an answer has to know that nobody has been asked; of what has ended, whoever was to be told.
     about = notice.scope == "handover"
     unit = notice.unit if notice.scope == "always" or (about and notice.to != "unit") else None
-    if notice.to == "unit":
-        alert_manager(course, Reason.GATEWAY_FAILED, because, unit=unit, handover=about)
-    elif notice.to == "manager":
-        alert_manager(course, Reason.GATEWAY_FAILED, because, by_email=True, unit=unit, handover=about)
+    by_email = notice.to == "manager"
+    if notice.to != "manager_by_email":
+        alert_manager(
+            course,
+            Reason.GATEWAY_FAILED,
+            because,
+            by_email=by_email,
+            unit=unit,
+            handover=about,
+            also_when_taken=not notice.until_taken,
+        )
     else:
         course.happens(Noted(text=f"Nobody could be told: {because}"))
     return course.decision()
@@ -205,7 +212,8 @@ def consultation_lost(case: Case, which: str, why: str, now: datetime) -> Decisi
     if known is None or known.status is not ConsultationStatus.OPEN:
         return course.decision()
     course.happens(ConsultationWithdrawn(consultation=which, unit=known.to_unit, because=why))
-    alert_manager(course, Reason.MANAGER_ALERT, f"the consultation {which} will not be answered, ask again: {why}")
+    because = f"the consultation {which} will not be answered, ask again: {why}"
+    alert_manager(course, Reason.MANAGER_ALERT, because, unit=known.asked_by, also_when_taken=True)
     return course.decision()
 
 

@@ -98,9 +98,13 @@ def _notice(case: Case, told: Detail, key: str, reason: Reason, unit: str, to: R
         profession=case.profession,
         phase=plan.phase,
         due_at=plan.due_at if case.is_open else None,
-        until_taken=case.status is Status.WAITING and not answering and reason not in NEWS,
+        until_taken=case.status is Status.WAITING and not answering and not _is_news(told, reason),
         scope=scope,
     )
+
+
+def _is_news(told: Detail, reason: Reason) -> bool:
+    return reason in NEWS or (isinstance(told, ManagerAlerted) and told.also_when_taken)
 
 
 def _is_about_the_handover(told: Detail) -> bool:

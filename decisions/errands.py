@@ -61,6 +61,7 @@ class RouteAnswer(Wire):
 class Consulting(Wire):
     """A case's consultations whose end it does not know yet."""
 
+    asked_by: CaseId
     consultations: tuple[CaseId, ...]
 
 
@@ -101,6 +102,8 @@ class OpenedCase(Wire):
     """A case that has been recorded."""
 
     case_id: CaseId
+    asked_by: CaseId | None = None
+    """Of a consultation of a case: that case."""
 
 
 class Access(Wire):

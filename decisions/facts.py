@@ -24,6 +24,8 @@ class NextPhase(Wire):
 
     phase: Phase
     subject: Subject
+    given_back: Flag = False
+    """It waits again, as whoever had it does not any more."""
 
 
 class Addressee(Wire):
@@ -32,6 +34,8 @@ class Addressee(Wire):
     unit: HsaId
     profession: ProfessionName | None
     staff: HsaId | None
+    preferred: ProfessionName
+    """The case's: of a colleague with several professions it is this one that is meant, where they have it."""
 
 
 class Question(Wire):
@@ -106,17 +110,19 @@ def question(case: Case, action: Action, at: datetime) -> Question:
     return Question(
         at=at,
         by=by,
-        to=_addressee(action),
+        to=_addressee(case, action),
         next=_next_phase(case, action),
         answer=_next_answer(case, action),
         policy=case.plan.policy,
     )
 
 
-def _addressee(action: Action) -> Addressee | None:
-    if isinstance(action, HandOver | Consult):
-        return Addressee(unit=action.to_unit, profession=action.to_profession, staff=action.to_staff)
-    return None
+def _addressee(case: Case, action: Action) -> Addressee | None:
+    if not isinstance(action, HandOver | Consult):
+        return None
+    return Addressee(
+        unit=action.to_unit, profession=action.to_profession, staff=action.to_staff, preferred=case.profession
+    )
 
 
 def waits_in(kind: Kind) -> Phase:
@@ -130,7 +136,7 @@ def _next_phase(case: Case, action: Action) -> NextPhase | None:
             to = case.handover.to_profession if case.handover and is_accepted_by(case, action) else None
             return _phase_of(case, Phase.ACCEPTED, unit=action.by.unit, profession=to)
         case Release():
-            return _phase_of(case, waits_in(case.kind))
+            return _phase_of(case, waits_in(case.kind)).model_copy(update={"given_back": True})
         case Reprioritise():
             return _phase_of(case, case.plan.phase, priority=action.priority)
         case HandOver():
@@ -186,13 +192,14 @@ def answer(asked: Question, region: Region) -> Facts:
 
 
 def _plan(phase: NextPhase | None, at: datetime, region: Region) -> Plan | None:
-    return plan(region, phase.phase, phase.subject, at) if phase else None
+    return plan(region, phase.phase, phase.subject, at, given_back=phase.given_back) if phase else None
 
 
 def _profession_of(to: Addressee, region: Region) -> str | None:
     if to.profession or to.staff is None:
         return to.profession
-    return next((work.profession for work in region.staff[to.staff].works_at if work.unit == to.unit), None)
+    theirs = [work.profession for work in region.staff[to.staff].works_at if work.unit == to.unit]
+    return min(theirs, key=lambda each: (each != to.preferred, not region.is_clinical(each)))
 
 
 def _directory_fault(asked: Question, region: Region) -> Refusal | None:

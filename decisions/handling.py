@@ -123,10 +123,10 @@ def release(course: Course, action: Action, facts: Facts) -> Refusal | None:
 def reprioritise(course: Course, action: Action, facts: Facts) -> Refusal | None:
     """Triage was wrong: another priority, and a new clock from now."""
     asked, case = cast("Reprioritise", action), course.now
-    if not case.concerns(asked.by.unit):
-        return not_offered(case.model_copy(update={"asked": ()}), asked.by.unit)
     if case.priority is None:
         return Refusal(code=Code.WRONG_KIND, message="This case has no priority.")
+    if not case.concerns(asked.by.unit):
+        return not_offered(case.model_copy(update={"asked": ()}), asked.by.unit)
     if case.priority == asked.priority:
         # A new clock for nothing could put a case off for ever.
         return Refusal(code=Code.INVALID_ACTION, message="priority: the case has this priority already.")

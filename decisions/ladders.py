@@ -1,13 +1,13 @@
 """Which ladder a phase of a case climbs, and at which instants (K1d, K1e, K1f, K4b, K5e, H4, P5, R1)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from decisions.case import WATCH
 from decisions.closing import closings
+from decisions.offers import coverage, on_call_meanwhile
 from decisions.region import Region, Subject
-from omhand.contract.directory import Unit
 from omhand.contract.names import Kind, OfferWhy, Phase
 from omhand.contract.plan import Moment, Plan
 from omhand.contract.policy import Ladder
@@ -15,15 +15,6 @@ from omhand.contract.policy import Ladder
 LONGEST_SILENCE: Final = timedelta(days=5)
 """A clock may stand still over Easter or Christmas, with the eves four days and a half. Where it stands longer, as at a
 unit that is open on Saturdays only, the manager is told meanwhile: an open case is not forgotten for a week (R1)."""
-
-COVERING_WITHIN: Final = timedelta(days=7)
-"""A cooperating unit that opens later than this covers nobody today."""
-
-COVERED: Final = frozenset({
-    Kind.DROP_IN_VISIT, Kind.SCHEDULED_VISIT, Kind.CONSULTATION, Kind.PHONE_CONSULTATION,
-})  # fmt: skip
-"""The kinds that a unit watches for every profession, those that it has nobody in included (K1d, K4b, K5d)."""
-
 
 NOT_OFFERED: Final = frozenset({Phase.ACCEPTED, Phase.HANDOVER})
 """The phases of what is one unit's to do: somebody has the case, or a handover is to be answered."""
@@ -33,8 +24,10 @@ class NoLadder(LookupError):  # noqa: N818 - reads as what it says
     """The policy leaves such a case without a ladder. A policy that was checked when it was loaded does not."""
 
 
-def plan(region: Region, phase: Phase, subject: Subject, since: datetime) -> Plan:
+def plan(region: Region, phase: Phase, subject: Subject, since: datetime, *, given_back: bool = False) -> Plan:
     """The phase's plan from ``since`` (aware) on: its due instant and its moments, in the order of time.
+
+    ``given_back``: the case waits again, as whoever had it does not any more.
 
     Raises:
         NoLadder: the policy has none for such a case.
@@ -44,7 +37,7 @@ def plan(region: Region, phase: Phase, subject: Subject, since: datetime) -> Pla
     steps = _alerts if phase in NOT_OFFERED else _steps
     moments = [*steps(region, ladder, subject, since), *_repeats(region, ladder, subject, since)]
     ladder_ends = moments[-1].at
-    moments += _beside_the_ladder(region, phase, subject, since, due_at)
+    moments += _beside_the_ladder(region, phase, subject, since, due_at, given_back=given_back)
     # Python's sort keeps the order of what falls on one instant: the ladder's own order.
     moments.sort(key=lambda moment: moment.at)
     return Plan(
@@ -72,14 +65,14 @@ def _ladder(region: Region, phase: Phase, subject: Subject) -> Ladder:
 
 
 def _beside_the_ladder(
-    region: Region, phase: Phase, subject: Subject, since: datetime, due_at: datetime
+    region: Region, phase: Phase, subject: Subject, since: datetime, due_at: datetime, *, given_back: bool
 ) -> Iterator[Moment]:
     """What the routine asks for whatever the policy's ladder says."""
     if phase in {Phase.WAITING, Phase.CONSULTATION}:
-        yield from _coverage(region, subject, since)
+        yield from coverage(region, subject, since)
     if phase is Phase.WAITING:
-        yield from _on_call_meanwhile(region, subject, since)
-        yield from closings(region, subject, since)
+        yield from on_call_meanwhile(region, subject, since)
+        yield from closings(region, subject, since, given_back=given_back)
     if phase is Phase.HANDOVER:
         # The sender is responsible all the while (H3), and is to know that nobody has answered (H4).
         yield Moment(at=due_at, do="tell_sender")
@@ -140,47 +133,6 @@ def _is_off(region: Region, subject: Subject, at: datetime) -> bool:
         and (off.on_call_time is None or off.on_call_time == on_call)
         for off in region.policy.escalation.off
     )
-
-
-def _coverage(region: Region, subject: Subject, since: datetime) -> Iterator[Moment]:
-    """K1d: a profession that the unit does not have on site is covered from the start by units that cooperate.
-
-    One that is closed then is offered the case when it next opens, so that nobody is left out in silence.
-    """
-    if subject.kind not in COVERED or subject.profession in region.units[subject.unit].professions:
-        return
-    opening = (
-        (unit, region.calendars[unit.id].next_running(since))
-        for unit in region.candidates("cooperating", subject.unit, since)
-        if subject.profession in unit.professions
-    )
-    yield from _offered_when_open(opening, OfferWhy.COVERAGE, since + COVERING_WITHIN)
-
-
-def _on_call_meanwhile(region: Region, subject: Subject, since: datetime) -> Iterator[Moment]:
-    """K5d, K5e: what 1177 sends while the unit is neither open nor on call is offered to on-call units meanwhile."""
-    opens = region.calendars[subject.unit].next_running(since)
-    if subject.kind is not Kind.PHONE_CONSULTATION or opens == since:
-        return
-    on_call = (
-        (unit, region.next_on_call(unit, since))
-        for unit in region.units.values()
-        if unit.id != subject.unit and subject.profession in unit.professions
-    )
-    latest = since + COVERING_WITHIN if opens is None else opens - timedelta.resolution
-    yield from _offered_when_open(on_call, OfferWhy.ON_CALL, latest)
-
-
-def _offered_when_open(
-    opening: Iterable[tuple[Unit, datetime | None]], why: OfferWhy, latest: datetime
-) -> Iterator[Moment]:
-    """An offer at each instant at which some of the units open, up to the latest."""
-    offered: dict[datetime, list[str]] = {}
-    for unit, at in opening:
-        if at is not None and at <= latest:
-            offered.setdefault(at, []).append(unit.id)
-    for at, units in offered.items():
-        yield Moment(at=at, do="offer", why=why, units=tuple(units))
 
 
 def _without_silence(moments: Sequence[Moment], since: datetime, ladder_ends: datetime) -> Iterator[Moment]:

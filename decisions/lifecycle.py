@@ -230,7 +230,8 @@ def _refused(case: Case, _event: Event, told: Detail) -> dict[str, object]:
 
 
 def _consultation_withdrawn(case: Case, _event: Event, told: Detail) -> dict[str, object]:
-    return _consultation(case, cast("ConsultationWithdrawn", told).consultation, ConsultationStatus.WITHDRAWN)
+    ended = cast("ConsultationWithdrawn", told)
+    return _consultation(case, ended.consultation, ended.status)
 
 
 def _consultation(case: Case, which: str | None, status: ConsultationStatus, **update: object) -> dict[str, object]:
@@ -243,7 +244,7 @@ def _consultation(case: Case, which: str | None, status: ConsultationStatus, **u
     }
 
 
-def _released(case: Case, _event: Event, told: Detail) -> dict[str, object]:
+def _released(case: Case, event: Event, told: Detail) -> dict[str, object]:
     plan = cast("Released", told).plan
     return {
         "status": Status.WAITING,
@@ -254,6 +255,8 @@ def _released(case: Case, _event: Event, told: Detail) -> dict[str, object]:
         "accepted_by_unit": None,
         "escalation_level": 0,
         "accept_by": plan.due_at,
+        # A consultation's clock has gone on while somebody had it.
+        "was_late": case.was_late or (case.is_being_answered and case.is_overdue(event.at)),
         **_phase(plan),
     }
 

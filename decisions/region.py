@@ -80,17 +80,21 @@ class Region:
 
         ``on_call`` means units of kind on_call that are open, and any unit that is in its on-call time (§7).
         """
+        for other in self.all_candidates(to, unit):
+            if to != "on_call" or other.kind == "on_call" or self.calendars[other.id].is_on_call(at):
+                yield other
+
+    def all_candidates(self, to: OfferTo, unit: str) -> Iterable[Unit]:
+        """The units that ``to`` can mean for this unit at one time or another, in the order of the directory."""
         own = self.units[unit]
         for other in self.units.values():
-            if other.id == unit:
-                continue
             meant = {
                 "cooperating": other.id in own.cooperates_with,
                 "same_kind": other.kind == own.kind,
                 "every_unit": True,
-                "on_call": other.kind == "on_call" or self.calendars[other.id].is_on_call(at),
+                "on_call": True,
             }[to]
-            if meant:
+            if meant and other.id != unit:
                 yield other
 
     def next_on_call(self, unit: Unit, at: datetime) -> datetime | None:

@@ -18,11 +18,13 @@ from decisions.case import Case
 from decisions.decide import consultation_lost, consultations_ended, no_longer_asked
 from decisions.effects import Decision
 from decisions.errands import (
+    CONFIRM_OPENED,
     LOOK_UP_ASKING,
     LOOK_UP_ENDED,
     AllEnded,
     Asking,
     Consulting,
+    OpenedCase,
     Questioned,
 )
 from omhand.contract.events import ConsultationWithdrawn, Consulted, Event
@@ -36,7 +38,7 @@ from omhand.contract.names import (
     case_workflow_id,
 )
 from omhand.contract.opening import Addressee, Opening, StaffMember
-from workflows.errands import run_errand
+from workflows.errands import OutOfPatience, run_errand
 from workflows.inbox import Inbox
 from workflows.opened import until_opened
 
@@ -46,6 +48,9 @@ CONSULTATIONS_CHANGED: Final = "consultations_changed"
 """Signal from a consultation to the case that asked: look again how it stands."""
 ASKING_CHANGED: Final = "asking_changed"
 """Signal from the case that asked to its consultation: look again whether it is still asked."""
+
+RECORDED_WITHIN: Final = timedelta(seconds=30)
+"""A case that is there has been recorded by then, unless it could not be opened."""
 
 ENDS: Final = frozenset({EventName.CLOSED, EventName.CANCELLED})
 
@@ -62,6 +67,7 @@ class Relatives:
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._busy = 0
+        self._being_opened: list[str] = []
 
     @property
     def is_busy(self) -> bool:
@@ -74,6 +80,7 @@ class Relatives:
             told = event.told()
             if isinstance(told, Consulted):
                 self._busy += 1
+                self._being_opened.append(told.consultation)
                 asyncio.create_task(self._consult(_opening(decision.case, event, told)))  # noqa: RUF006 - as in `Post`
             elif isinstance(told, ConsultationWithdrawn):
                 self._tell(told.consultation, ASKING_CHANGED)
@@ -98,6 +105,9 @@ class Relatives:
 
     async def _signal(self, case_id: str, what: str) -> None:
         try:
+            if case_id in self._being_opened:
+                # Before that there is nobody to tell, and afterwards nobody would.
+                await workflow.wait_condition(lambda: case_id not in self._being_opened)
             await _signal(case_id, what)
         finally:
             self._busy -= 1
@@ -108,7 +118,8 @@ class Relatives:
             # It tells by itself how it ended; only one that is ended by force tells nobody.
             await child
         except WorkflowAlreadyStartedError:
-            self._tell_lost(opening.case_id, "it could not be opened: there is a case of its id already")
+            if not await self._is_ours(opening):
+                self._tell_lost(opening.case_id, "it could not be opened: there is a case of its id already")
         except ApplicationError as failure:
             self._tell_lost(opening.case_id, f"it could not be opened: {failure.message}")
         except ChildWorkflowError:
@@ -128,7 +139,19 @@ class Relatives:
             await until_opened(opening.case_id, child)
             return child
         finally:
+            self._being_opened.remove(opening.case_id)
             self._busy -= 1
+
+    async def _is_ours(self, opening: Opening) -> bool:
+        """Whether the case of that id is this consultation: operators may have set this workflow back to before it."""
+        asked = OpenedCase(case_id=opening.case_id)
+        try:
+            found = await run_errand(
+                CONFIRM_OPENED, asked, OpenedCase, "see whose consultation it is", patience=RECORDED_WITHIN
+            )
+        except OutOfPatience:
+            return False
+        return found.asked_by == asking_case_id(opening.case_id)
 
     def _tell_lost(self, case_id: str, why: str) -> None:
         def rule(case: Case, at: datetime) -> Decision:
@@ -150,7 +173,7 @@ async def _how_consultations_ended(case: Case, at: datetime, patience: timedelta
     asked = tuple(each.case_id for each in case.consultations if each.status in unknown)
     if not asked:
         return Decision(case)
-    look_up = Consulting(consultations=asked)
+    look_up = Consulting(asked_by=case.case_id, consultations=asked)
     found = await run_errand(LOOK_UP_ENDED, look_up, AllEnded, "look how consultations ended", patience=patience)
     return consultations_ended(case, found.ended, at)
 

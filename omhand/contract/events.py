@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from omhand.contract.actions import By
-from omhand.contract.names import EventName, Ground, Kind, Level, OfferWhy, Origin, Outcome, Reason
+from omhand.contract.names import ConsultationStatus, EventName, Ground, Kind, Level, OfferWhy, Origin, Outcome, Reason
 from omhand.contract.opening import StaffMember
 from omhand.contract.plan import Plan
 from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, Time, Wire
@@ -100,6 +100,8 @@ class ManagerAlerted(Detail):
     """Another way, as the first one failed."""
     handover: Flag = False
     """It is about the pending handover, and a moment of that one's plan (H4)."""
+    also_when_taken: Flag = False
+    """It asks nobody to take the case: of use whoever has it."""
 
 
 class Accepted(Detail):
@@ -206,6 +208,7 @@ class ConsultationWithdrawn(Detail):
     consultation: CaseId
     unit: HsaId
     because: str
+    status: Literal[ConsultationStatus.WITHDRAWN, ConsultationStatus.NOT_NEEDED] = ConsultationStatus.WITHDRAWN
 
 
 class Released(Detail):

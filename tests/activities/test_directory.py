@@ -1,6 +1,7 @@
 """What the loaded rules say when a case asks (contract §1, §7)."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,19 @@ async def test_case_keeps_the_policy_it_was_opened_under(rules: Rules, loading: 
     assert await loading(policy=POLICY.replace('due = "PT30M"', 'due = "PT20M"')) == 2
     plans = [(await rules.look_up(asked(policy=version))).next_phase() for version in (1, 2)]
     assert [(plan.policy, plan.due_at) for plan in plans] == [(1, AT + HOUR / 2), (2, AT + HOUR / 3)]
+
+
+async def test_a_pending_handovers_new_clock_is_by_the_cases_policy_also_of_a_unit_that_is_dropped_by_now(
+    rules: Rules, loading: Loading
+) -> None:
+    # H4: else whoever gives the case another priority would wait for a directory that has the unit again
+    without_east = re.sub(rf', "{EAST}"|"{EAST}"(?=\])', "", without_unit(EAST))
+    assert await loading(without_east, POLICY.replace('due = "PT30M"', 'due = "PT20M"')) == 2
+    question = asked(policy=1)
+    pending = asked(phase=Phase.WAITING, unit=EAST).next
+    facts = await rules.look_up(question.model_copy(update={"answer": pending}))
+    plans = [facts.plan, facts.answer_plan]
+    assert [(plan.policy, plan.due_at) for plan in plans if plan] == [(1, AT + HOUR / 2)] * 2
 
 
 async def test_deadline_on_the_units_clock_is_not_in_a_holiday(rules: Rules, loading: Loading) -> None:

@@ -366,7 +366,8 @@ def ended(question: Told) -> Ended:
     """How this consultation has ended, as its own log tells it."""
     case = question.case
     last = question.log[-1]
-    said = next((each for each in question.log if each.event in {EventName.ANSWERED, EventName.REFUSED}), last)
+    ends = {EventName.ANSWERED, EventName.REFUSED}
+    said = next((each for each in question.log if each.event in ends and each.detail["consultation"] is None), last)
     statuses = {"refused": "refused", "withdrawn": "withdrawn", "cancelled": "withdrawn", "not_needed": "not_needed"}
     return Ended.model_validate({
         "case_id": case.case_id,

@@ -308,3 +308,42 @@ def test_who_takes_it_at_closing_has_it_and_the_unit_that_closed_is_told_who_was
     refusal = story.act("accept", DOCTOR_NORTH)
     assert refusal is not None
     assert DOCTOR_SOUTH["staff"] in refusal.message
+
+
+def test_what_is_given_back_when_the_unit_has_closed_is_left_there_and_then() -> None:
+    # P6
+    story = a_case().may("accept", DOCTOR_NORTH).until("2026-11-23 17:30")
+    assert EventName.LEFT_AT_CLOSING not in story.events
+    story.may("release", DOCTOR_NORTH, reason="kallad till annat")
+    assert story.log[-3].event is EventName.LEFT_AT_CLOSING
+    assert story.reasons[-2:] == [(Reason.LEFT_AT_CLOSING, NORTH), (Reason.OFFERED, JOUR)]
+    assert offered(story) == [(JOUR, OfferWhy.CLOSING)]
+
+
+def test_what_is_given_back_while_the_unit_is_open_is_left_when_it_closes() -> None:
+    # P6
+    story = a_case().may("accept", DOCTOR_NORTH).may("release", DOCTOR_NORTH, reason="kallad till annat")
+    assert EventName.LEFT_AT_CLOSING not in story.events
+    assert at_closing(story)[1] == ("Mon 23 17:00", "leave_at_closing")
+
+
+def test_a_case_that_comes_when_the_unit_has_closed_was_never_left() -> None:
+    # P6
+    assert EventName.LEFT_AT_CLOSING not in a_case("2026-11-23 18:00").events
+
+
+def test_who_comes_on_call_after_the_closing_is_asked_then() -> None:
+    # P6 K5e
+    later = here({"JOUR": {"opening": on(EVERY_DAY, "18:00-22:00")}})
+    story = a_case(in_region=later).until("2026-11-23 17:59")
+    assert offered(story) == []
+    assert offered(story.until("2026-11-23 18:00")) == [(JOUR, OfferWhy.CLOSING)]
+    assert story.case.escalation_level == 0
+
+
+def test_who_opens_only_when_the_unit_itself_does_is_not_asked_at_its_closing() -> None:
+    # P6
+    story = a_case(in_region=here({"JOUR": {"professions": ["dietitian"]}}))
+    assert [moment.why for moment in story.case.plan.moments if moment.do == "offer"] == []
+    story.until("2026-11-23 17:00")
+    assert offered(story) == []

@@ -1,5 +1,6 @@
 """A consultation as a case of its own (K4a, K4b): opened, watched, answered, refused, or not asked any more."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -374,3 +375,13 @@ def test_the_patient_may_call_it_off() -> None:
 
 def test_other_kinds_are_not_answered() -> None:
     assert told(region(WAITING, ACCEPTED)).refused("answer", DOCTOR_NORTH, **ADVICE) is Code.WRONG_KIND
+
+
+def test_one_that_was_late_stays_late_though_it_is_given_back_and_answered_then() -> None:
+    # K4a R1
+    question = a_question().may("accept", DOCTOR_SOUTH)
+    late = question.case.due_at
+    assert late is not None
+    question.until(late + timedelta(minutes=1)).may("release", DOCTOR_SOUTH, reason="kallad till annat")
+    assert question.case.was_late
+    assert question.may("answer", NURSE_SOUTH, advice="vila", takes_over=False).case.was_late

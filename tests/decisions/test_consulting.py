@@ -151,7 +151,12 @@ def test_the_only_open_consultation_needs_no_name_to_be_withdrawn() -> None:
     story = asking().may("withdraw", DOCTOR_NORTH)
     assert stands(story) == [(FIRST, "withdrawn", None)]
     assert story.log[-1].event is EventName.CONSULTATION_WITHDRAWN
-    assert story.log[-1].detail == {"consultation": FIRST, "unit": SOUTH, "because": "withdrawn"}
+    assert story.log[-1].detail == {
+        "consultation": FIRST,
+        "unit": SOUTH,
+        "because": "withdrawn",
+        "status": "withdrawn",
+    }
 
 
 def test_of_several_one_is_withdrawn_by_its_name() -> None:
@@ -211,7 +216,7 @@ REASON: Final = {"reason": "inte vårt område"}
         ("answer", {"advice": "vila", "takes_over": False}, ("answered", False)),
         ("refuse", REASON, ("refused", None)),
         ("cancel", REASON, ("withdrawn", None)),
-        ("close", {"outcome": "not_needed", "held_as": "chat"}, ("withdrawn", None)),
+        ("close", {"outcome": "not_needed", "held_as": "chat"}, ("not_needed", None)),
         ("close", {"outcome": "advice_given", "held_as": "chat"}, ("answered", False)),
     ],
 )
@@ -308,6 +313,8 @@ def test_a_consultation_that_is_lost_is_withdrawn_and_the_manager_is_told() -> N
     assert story.reasons[-1] == (Reason.MANAGER_ALERT, NORTH)
     assert "ask again" in story.log[-1].detail["because"]
     assert "could not be opened" in story.log[-2].detail["because"]
+    # Somebody who takes the case meanwhile does not keep the asking unit's manager from hearing of it.
+    assert not story.notices[-1].until_taken
 
 
 @pytest.mark.parametrize("which", [FIRST, "c-1.consultation-9"])

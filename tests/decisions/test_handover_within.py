@@ -2,6 +2,7 @@
 
 # ruff: noqa: FBT001 - the columns of a table are named where they stand
 
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -11,12 +12,14 @@ from small_region import (
     DOCTOR_JOUR,
     DOCTOR_NORTH,
     DOCTOR_SOUTH,
+    EAST,
     JOUR,
     N_CLERK,
     N_DOCTOR,
     N_DOCTOR_2,
     NORTH,
     NOWHERE,
+    NURSE_EAST,
     NURSE_NORTH,
     NURSE_SOUTH,
     OTHER_DOCTOR_NORTH,
@@ -32,6 +35,7 @@ from small_region import (
 )  # fmt: skip
 
 from decisions.effects import Decision
+from omhand.contract.directory import Work
 from omhand.contract.names import Code, EventName, Kind, Reason
 from omhand.contract.opening import StaffMember
 
@@ -248,3 +252,22 @@ def test_whoever_is_not_reached_with_a_withdrawal_is_told_through_the_manager_th
     assert (by_email.unit, by_email.to) == (SOUTH, "manager_by_email")
     assert story.fails(by_email) == ()
     assert story.case.outcome == "cancelled"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_colleague_with_two_professions_the_cases_own_or_a_clinical_one_is_meant(order: int) -> None:
+    # H1 K4a
+    works = [{"unit": SOUTH, "profession": each} for each in ("medical_secretary", "nurse", "doctor")][::order]
+    here = region()
+    both = here.staff[S_DOCTOR].model_copy(update={"works_at": tuple(Work.model_validate(each) for each in works)})
+    here = replace(here, staff={**here.staff, S_DOCTOR: both})
+    story = told(here).may("hand_over", DOCTOR_NORTH, to_unit=SOUTH, to_staff=S_DOCTOR, ground="misplaced")
+    assert (
+        story.may("consult", DOCTOR_NORTH, to_unit=SOUTH, to_staff=S_DOCTOR, question="x")
+        .log[-1]
+        .detail["to_profession"]
+        == "doctor"
+    )
+    of_a_therapist = told(here, profession="occupational_therapist", unit=EAST)
+    of_a_therapist.may("consult", NURSE_EAST, to_unit=SOUTH, to_staff=S_DOCTOR, question="x")
+    assert of_a_therapist.log[-1].detail["to_profession"] in {"nurse", "doctor"}

@@ -211,7 +211,7 @@ def _is_sound(plan: Plan, case: Case, unit: str, profession: str, region: Region
 
 
 def _is_on_the_own_clock(moment: Moment) -> bool:
-    others = {OfferWhy.COVERAGE, OfferWhy.ON_CALL}
+    others = {OfferWhy.COVERAGE, OfferWhy.ON_CALL, OfferWhy.CLOSING}
     return moment.do not in {"alert_manager", "leave_at_closing"} and moment.why not in others
 
 

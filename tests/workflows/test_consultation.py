@@ -16,6 +16,8 @@ from stories import (
     failure_of,
     refusal_of,
 )
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowHandle
 
 ASK = {"by": NURSE_NORTH, "to_unit": SOUTH, "question": "Behövs remiss?"}
@@ -183,3 +185,75 @@ async def test_nobody_can_tell_a_case_of_an_answer_that_was_not_given(stack: Sta
     await child.signal("asking_changed", {"status": "withdrawn"})
     assert consulted(await case.execute_update("note", {"by": NURSE_NORTH, "text": "x"})) == [("open", None)]
     assert (await child.execute_update("accept", {"by": NURSE_SOUTH}))["status"] == "accepted"
+
+
+async def test_a_question_that_is_taken_back_before_it_could_be_asked_is_asked_of_nobody(stack: Stack) -> None:
+    cases = [await stack.start(f"co-9-{number}") for number in range(8)]
+    for case in cases:
+        await case.signal("consult", ASK)
+        await case.signal("withdraw", {"by": NURSE_NORTH})
+        await case.signal("consult", ASK)
+        await case.signal("cancel", {"by": {"patient": True}, "reason": "bättre"})
+    for case in cases:
+        last = await case.result()
+        assert [status for status, _ in consulted(last)] == ["withdrawn", "not_needed"]
+        for each in last["consultations"]:
+            child = await stack.client.get_workflow_handle(f"case-{each['case_id']}").result()
+            assert (child["status"], child["outcome"]) == ("closed", each["status"])
+    still_asked = "select case_id from omhand.worklist where case_id like 'co-9-%'"
+    assert await stack.rows(still_asked) == []
+
+
+async def test_what_a_consultation_has_been_told_itself_is_not_its_own_answer(stack: Stack) -> None:  # H2 K4a
+    case = await stack.start("co-10")
+    await case.execute_update("consult", ASK)
+    child = await child_of(stack, "co-10")
+    await child.execute_update("accept", {"by": NURSE_SOUTH})
+    await child.execute_update("consult", {"by": NURSE_SOUTH, "to_unit": NURSE_EAST["unit"], "question": "x"})
+    grandchild = await child_of(stack, "co-10.consultation-1")
+    await grandchild.execute_update("answer", {"by": NURSE_EAST, "advice": "vi tar över", "takes_over": True})
+    await until(child, lambda view: consulted(view) == [("answered", True)])
+    close = {"by": NURSE_SOUTH, "outcome": "advice_given", "held_as": "chat", "note": "avvakta"}
+    await child.execute_update("close", close)
+    view = await until(case, lambda view: consulted(view) == [("answered", False)])
+    answered = next(event for event in view["log"] if event["event"] == "answered")
+    assert (answered["by"]["staff"], answered["detail"]["unit"]) == (NURSE_SOUTH["staff"], SOUTH)
+    assert answered["detail"]["advice"] == "avvakta"
+    after = {"by": NURSE_NORTH, "to_unit": NURSE_EAST["unit"], "ground": "after_consultation"}
+    refusal = await refusal_of(case, "hand_over", after | {"reference": "co-10.consultation-1"})
+    assert refusal.type == "GroundNotMet"
+
+
+async def test_a_case_learns_nothing_of_a_case_that_only_has_the_id_of_a_consultation(stack: Stack) -> None:
+    stranger = await stack.start("co-11.consultation-1")
+    case = await stack.start("co-11")
+    await case.execute_update("consult", ASK)
+    await until(case, lambda view: consulted(view) == [("withdrawn", None)])
+    await stranger.execute_update("accept", {"by": NURSE_NORTH})
+    done = {"by": NURSE_NORTH, "outcome": "treated", "held_as": "video", "note": "om en annan patient"}
+    await stranger.execute_update("close", done)
+    await stranger.result()
+    await case.signal("consultations_changed")
+    view = await case.execute_update("note", {"by": NURSE_NORTH, "text": "x"})
+    assert consulted(view) == [("withdrawn", None)]
+    assert "om en annan patient" not in str(view)
+
+
+async def test_a_case_that_operators_set_back_keeps_the_consultation_that_it_has(stack: Stack) -> None:
+    case = await stack.start("co-12")
+    await case.execute_update("consult", ASK)
+    child = await child_of(stack, "co-12")
+    await stack.client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=stack.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=case.id, run_id=case.first_execution_run_id),
+            reason="a test",
+            workflow_task_finish_event_id=3,
+            request_id="co-12",
+        )
+    )
+    again: WorkflowHandle[Any, Any] = stack.client.get_workflow_handle(case.id)
+    await until_open(again)
+    await child.execute_update("answer", ANSWER)
+    view = await until(again, lambda view: consulted(view) == [("answered", False)])
+    assert "consultation_withdrawn" not in [event["event"] for event in view["log"]]

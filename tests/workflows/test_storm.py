@@ -88,6 +88,8 @@ def an_action(chance: Random, view: dict[str, Any]) -> tuple[str, dict[str, Any]
     likely = [who for who in STAFF if concerned & {who["staff"], who["unit"]}]
     who = chance.choice(likely if likely and chance.random() < 0.5 else STAFF)
     name = chance.choices(tuple(OFTEN), tuple(OFTEN.values()))[0]
+    if name == "release" and view.get("assigned_to"):
+        who = next(each for each in STAFF if each["staff"] == view["assigned_to"])
     payload: dict[str, Any] = {"by": who}
     match name:
         case "release" | "refuse":

@@ -82,7 +82,7 @@ async def test_opening_is_remembered_though_the_case_moves_on(pool: asyncpg.Pool
     await records.record(first)
     await records.record(escalated)
     await records.record(acted(escalated, "accept", by=SOUTH_NURSE))
-    assert await find_opened(pool, "c1") == Opened("run-1", Kind.DROP_IN_VISIT, NORTH, "nurse")
+    assert await find_opened(pool, "c1") == Opened("run-1", Kind.DROP_IN_VISIT, NORTH, "nurse", None)
     assert await find_opened(pool, "c2") is None
 
 

@@ -74,3 +74,24 @@ async def test_an_outcome_outside_the_routine_fails_and_says_what_to_do(stack: S
 async def test_an_intake_of_another_id_is_malformed(stack: Stack) -> None:
     handle = await stack.client.start_workflow("Intake", outcome("in-13"), id="intake-other", task_queue="cases")
     assert (await failure_of(handle)).type == "InvalidCase"
+
+
+async def test_what_1177_hands_over_becomes_a_consultation_and_a_doctors_physical_case_goes_to_a_nurse(
+    stack: Stack,
+) -> None:  # K5a K5c
+    physical = {"source": "1177_phone", "level": "physical", "profession": "doctor", "priority": 7}
+    first = await (await intake(stack, "in-phone", **physical)).result()
+    assert first == {
+        "workflow_id": "case-in-phone",
+        "workflow_type": "PhoneConsultation",
+        "case_id": "in-phone",
+        "kind": "phone_consultation",
+        "unit": NORTH,
+        "profession": "nurse",
+    }
+    assert await (await intake(stack, "in-phone", **physical)).result() == first
+    directly = outcome("in-phone-2", **physical | {"origin": "1177_phone"})
+    directly.pop("source")
+    failure = await failure_of(await stack.start_raw("in-phone-2", directly, workflow_type="PhoneConsultation"))
+    assert failure.type == "NotInRoutine"
+    assert "nurse" in failure.message

@@ -193,7 +193,7 @@ def _learn_one(course: Course, news: Ended) -> None:
         )
     elif news.status is ConsultationStatus.REFUSED:
         course.happens(Refused(consultation=news.case_id, unit=news.unit, reason=news.reason or ""))
-    elif news.status is not ConsultationStatus.OPEN:
+    else:
         course.happens(
             ConsultationWithdrawn(
                 consultation=news.case_id, unit=news.unit, because=news.reason or news.status, status=news.status

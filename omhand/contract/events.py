@@ -208,7 +208,7 @@ class ConsultationWithdrawn(Detail):
     consultation: CaseId
     unit: HsaId
     because: str
-    status: Literal[ConsultationStatus.WITHDRAWN, ConsultationStatus.NOT_NEEDED] = ConsultationStatus.WITHDRAWN
+    status: ConsultationStatus = ConsultationStatus.WITHDRAWN
 
 
 class Released(Detail):

@@ -2,11 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
+import asyncpg
 import structlog
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -82,24 +83,11 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
         Gateway(pool, settings.gateway_url, settings.gateway_secret) as gateway,
     ):
         rules = Rules(pool)
-        records = Records(pool, rules)
-        consultations = Consultations(pool)
-        reports = Reports(pool, rules, client)
         cases = Worker(
             client,
             task_queue=CASES_QUEUE,
             workflows=[Entrance],
-            activities=[
-                records.record,
-                rules.look_up,
-                rules.look_up_opening,
-                rules.look_up_route,
-                rules.confirm_opened,
-                consultations.look_up_ended,
-                consultations.look_up_asking,
-                reports.compare,
-                reports.record_alarms,
-            ],
+            activities=_of_cases(client, pool, rules),
             # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=cached_cases,
@@ -118,6 +106,22 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
         )
         async with cases, notices:
             yield rules
+
+
+def _of_cases(client: Client, pool: asyncpg.Pool, rules: Rules) -> list[Callable[..., Any]]:
+    """The activities that serve the cases' own queue."""
+    consultations, reports = Consultations(pool), Reports(pool, rules, client)
+    return [
+        Records(pool, rules).record,
+        rules.look_up,
+        rules.look_up_opening,
+        rules.look_up_route,
+        rules.confirm_opened,
+        consultations.look_up_ended,
+        consultations.look_up_asking,
+        reports.compare,
+        reports.record_alarms,
+    ]
 
 
 async def run_worker(settings: Settings) -> None:

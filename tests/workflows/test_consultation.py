@@ -1,6 +1,9 @@
 """Consultations on a real server: children of a case, or cases of their own (K4)."""
 
-import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +21,11 @@ from stories import (
 )
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
+from temporalio.service import RPCError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
+from stage import until as until_true
 
 ASK = {"by": NURSE_NORTH, "to_unit": SOUTH, "question": "Behövs remiss?"}
 ANSWER = {"by": NURSE_SOUTH, "advice": "Nej, avvakta.", "takes_over": False}
@@ -28,13 +35,17 @@ QUESTION = {
 }  # fmt: skip
 
 
-async def until(handle: WorkflowHandle[Any, Any], so: Any) -> dict[str, Any]:
-    """The view, once it is so."""
-    async with asyncio.timeout(20):
-        while True:
+async def until(handle: WorkflowHandle[Any, Any], so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The view, once the case is open and it is so."""
+
+    async def seen() -> dict[str, Any] | None:
+        with suppress(WorkflowQueryFailedError, RPCError):
             view: dict[str, Any] = await handle.query("view")
-            if so(view):
-                return view
+            return view if so(view) else None
+        return None
+
+    found: dict[str, Any] = await until_true(seen)
+    return found
 
 
 def consulted(view: dict[str, Any]) -> list[tuple[str, bool | None]]:
@@ -43,19 +54,8 @@ def consulted(view: dict[str, Any]) -> list[tuple[str, bool | None]]:
 
 async def child_of(stack: Stack, case_id: str, number: int = 1) -> WorkflowHandle[Any, Any]:
     handle: WorkflowHandle[Any, Any] = stack.client.get_workflow_handle(f"case-{case_id}.consultation-{number}")
-    await until_open(handle)
+    await until(handle, lambda _view: True)
     return handle
-
-
-async def until_open(handle: WorkflowHandle[Any, Any]) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await handle.query("view")
-            except Exception:  # noqa: BLE001 - not there yet, in whatever way
-                await asyncio.sleep(0)
-            else:
-                return
 
 
 async def test_a_question_becomes_a_case_of_its_own_whose_answer_the_asking_case_tells_of(stack: Stack) -> None:  # K4a
@@ -253,7 +253,6 @@ async def test_a_case_that_operators_set_back_keeps_the_consultation_that_it_has
         )
     )
     again: WorkflowHandle[Any, Any] = stack.client.get_workflow_handle(case.id)
-    await until_open(again)
     await child.execute_update("answer", ANSWER)
     view = await until(again, lambda view: consulted(view) == [("answered", False)])
     assert "consultation_withdrawn" not in [event["event"] for event in view["log"]]

@@ -38,6 +38,11 @@ def next_of(plan: Plan, done: int) -> Moment:
     return Moment(at=last + (beyond + 1) * WATCH, do="alert_manager")
 
 
+def has_notified(plan: Plan, done: int) -> bool:
+    """Whether one of a plan's moments that have happened has told the unit by its phone."""
+    return any(moment.do == "notify" for moment in plan.moments[:done])
+
+
 class Handover(Wire):
     """A handover that waits for its answer. The sender is the responsible unit until then (H3)."""
 
@@ -68,7 +73,7 @@ class Handover(Wire):
     @property
     def is_told_anew(self) -> bool:
         """Whether the receiving unit has been told of it since its clock began."""
-        return any(moment.do == "notify" for moment in self.plan.moments[: self.done])
+        return has_notified(self.plan, self.done)
 
     def as_offer(self) -> OfferView:
         """As the receiving unit sees it, beside the offers of an escalation."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from decisions import handover
-from decisions.case import Case, Consultation
+from decisions.case import Case, Consultation, has_notified
 from decisions.deadlines import tell
 from decisions.effects import Course, Refusal
 from decisions.errands import Asking, Ended
@@ -154,7 +154,7 @@ def no_longer_asked(course: Course, asking: Asking) -> None:
 
 def _not_asked_any_more(course: Course, outcome: Outcome) -> None:
     case = course.now
-    if case.holder or any(moment.do == "notify" for moment in case.plan.moments[: case.done]):
+    if case.holder or has_notified(case.plan, case.done):
         tell(course, case.responsible_unit, Reason.CONSULTATION_WITHDRAWN)
     handover.withdrawn_because(course, "closed")
     course.happens(Closed(outcome=outcome))

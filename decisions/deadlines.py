@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from decisions.case import Case
+from decisions.case import Case, has_notified
 from decisions.effects import Course
 from omhand.contract.events import Escalated, LeftAtClosing, ManagerAlerted, NewOffer, Notified, Offered
 from omhand.contract.names import OfferWhy, Reason
@@ -63,7 +63,7 @@ def _key(course: Course) -> str:
 
 def _notify(course: Course, _moment: Moment) -> None:
     case = course.now
-    reminded = any(earlier.do == "notify" for earlier in case.plan.moments[: case.done])
+    reminded = has_notified(case.plan, case.done)
     first, again = (
         (Reason.CONSULTATION, Reason.UNANSWERED) if case.is_being_answered else (Reason.NEW_CASE, Reason.REMINDER)
     )

@@ -15,6 +15,7 @@ from decisions.standing import (
     is_accepted_by,
     is_meant_by,
     not_clinical,
+    not_concerned,
     not_offered,
     not_responsible,
     offer_gone,
@@ -125,8 +126,9 @@ def reprioritise(course: Course, action: Action, facts: Facts) -> Refusal | None
     asked, case = cast("Reprioritise", action), course.now
     if case.priority is None:
         return Refusal(code=Code.WRONG_KIND, message="This case has no priority.")
-    if not case.concerns(asked.by.unit):
-        return not_offered(case.model_copy(update={"asked": ()}), asked.by.unit)
+    refusal = not_concerned(case, asked.by.unit)
+    if refusal:
+        return refusal
     if case.priority == asked.priority:
         # A new clock for nothing could put a case off for ever.
         return Refusal(code=Code.INVALID_ACTION, message="priority: the case has this priority already.")

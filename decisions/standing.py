@@ -26,7 +26,12 @@ def offer_gone(case: Case, action: Accept | Refuse) -> Refusal | None:
 def not_offered(case: Case, unit: str) -> Refusal | None:
     """The unit has to be responsible, or to have an offer. One that had is told further on who was first."""
     was_asked = unit in case.asked and case.status is Status.ACCEPTED
-    if case.concerns(unit) or was_asked:
+    return None if was_asked else not_concerned(case, unit)
+
+
+def not_concerned(case: Case, unit: str) -> Refusal | None:
+    """The unit has to be responsible, or to have an offer now."""
+    if case.concerns(unit):
         return None
     return Refusal(
         code=Code.NOT_OFFERED,

@@ -108,18 +108,27 @@ class Child:
         return await self.process.wait()
 
     async def stop(self, how: signal.Signals, patience: float = _SECONDS_TO_STOP) -> None:
-        """Ask it to stop with the signal `how`; kill it after `patience` seconds."""
+        """Ask it to stop with the signal `how`; kill it after `patience` seconds.
+
+        SIGKILL is for what it started too: a child that is killed cannot see to its own.
+        """
         if self.ended:
             return
         try:
-            self.process.send_signal(how)
+            if how is signal.SIGKILL:
+                self._kill_group()
+            else:
+                self.process.send_signal(how)
             await asyncio.wait_for(self.process.wait(), patience)
         except TimeoutError:
             _logger.warning("%s did not stop within %.1f s and is killed", self.name, patience)
         finally:
             if not self.ended:
-                os.killpg(self.process.pid, signal.SIGKILL)  # it leads a group: what it started goes too
+                self._kill_group()
                 await self.process.wait()
+
+    def _kill_group(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)  # it leads a group, and has not been waited for: the id is its own
 
     def last_words(self) -> str:
         """Return the end of what this process wrote to its log, at most 2 000 bytes."""
@@ -150,8 +159,8 @@ async def start_child(
     us = os.getpid()
     with log.open("ab") as output:
         begins = output.seek(0, os.SEEK_END)
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 *command,
                 cwd=folder,
                 env=env,
@@ -164,9 +173,15 @@ async def start_child(
                 group=None if owner is None else owner[1],
                 extra_groups=None if owner is None else (),
             )
+        )
+        try:
+            process = await asyncio.shield(starting)
         except OSError as error:
             message = f"{name} cannot be run: {error.strerror}: {error.filename}"
             raise EmbeddedError(message) from error
+        except asyncio.CancelledError:  # it may run already, and have children: nobody else knows of it
+            await Child(name, await starting, log, begins).stop(signal.SIGKILL)
+            raise
     return Child(name, process, log, begins)
 
 

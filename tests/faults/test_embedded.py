@@ -17,7 +17,7 @@ import pytest
 from temporalio.client import Client
 
 from omhand.contract.names import SEARCH_ATTRIBUTE_TYPES
-from workers.children import EmbeddedError, claim, free_ports
+from workers.children import EmbeddedError, claim, free_ports, start_child
 from workers.embedded import embedded_postgres, embedded_temporal, running_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -341,6 +341,17 @@ async def test_a_server_that_dies_can_be_waited_for(tmp_path: Path) -> None:
         os.kill(postgres.child.process.pid, signal.SIGKILL)
         assert await asyncio.wait_for(postgres.child.exited(), 10) == -signal.SIGKILL
     assert not working_in(tmp_path)
+
+
+async def test_what_a_killed_child_started_is_killed_with_it(tmp_path: Path) -> None:
+    # As initdb starts Postgres by way of a shell, which no name gives away.
+    command = ["sh", "-c", "sleep 600 & echo $!; wait"]
+    child = await start_child("sh", command, log=tmp_path / "log", folder=tmp_path, stdout=asyncio.subprocess.PIPE)
+    assert child.process.stdout
+    grandchild = psutil.Process(int(await asyncio.wait_for(child.process.stdout.readline(), 10)))
+    await child.stop(signal.SIGKILL)
+    gone, _ = await asyncio.to_thread(psutil.wait_procs, [grandchild], 10)
+    assert gone == [grandchild]
 
 
 async def test_a_server_that_does_not_stop_is_killed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities.holidays import days_that_count_as_sundays
 from activities.opened import Opened, find_opened
 from activities.postgres.pool import query
+from activities.slots import find_slot
 from decisions.errands import (
     CONFIRM_OPENED,
     LOOK_UP,
@@ -26,8 +27,9 @@ from decisions.errands import (
     RouteAnswer,
     RouteQuestion,
 )
-from decisions.facts import Facts, NextPhase, OpeningFacts, Question, StartRefused, answer, answer_opening
+from decisions.facts import Facts, NextPhase, Question, answer, next_of_slot
 from decisions.ladders import NoLadder
+from decisions.receiving import OpeningFacts, StartRefused, answer_opening, slot_fault
 from decisions.region import Region
 from decisions.routing import NotInRoutine, opening_of, route
 from omhand.contract.directory import Directory
@@ -82,11 +84,12 @@ class Rules:
     async def look_up(self, question: Question) -> Facts:
         """What the directory says of an action: who acts by the newest one, the next phase by the case's policy."""
         now = await self.current()
-        who = answer(question.model_copy(update={"next": None, "answer": None}), now)
+        slot = await find_slot(self._pool, question.slot) if question.slot else None
+        who = answer(question.model_copy(update={"next": None, "answer": None}), now, slot)
         if who.fault:
             return who
         plans = {
-            "plan": await self._planned(question, question.next, now),
+            "plan": await self._planned(question, next_of_slot(question, slot), now),
             "answer_plan": await self._planned(question, question.answer, now),
         }
         return who.model_copy(update=plans)
@@ -107,7 +110,11 @@ class Rules:
         if before and before.run_id != question.run_id:
             message = f"case_id: case {opening.case_id} exists already"
             return OpeningFacts(refused=StartRefused(fault=StartFault.CASE_EXISTS, message=message))
-        return answer_opening(question.kind, opening, question.at, await self.current())
+        slot = await find_slot(self._pool, opening.booking.slot) if opening.booking else None
+        fault = slot_fault(opening, slot, question.sent_at or question.at)
+        if fault:
+            return OpeningFacts(refused=fault)
+        return answer_opening(question.kind, opening, question.at, await self.current(), slot)
 
     @activity.defn(name=LOOK_UP_ROUTE)
     async def look_up_route(self, question: RouteQuestion) -> RouteAnswer:

@@ -7,7 +7,7 @@ without the database's own secret (P7).
 import hashlib
 import hmac
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import asyncpg
 from temporalio import activity
@@ -15,12 +15,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.directory import Rules
 from activities.postgres.pool import query
-from decisions.case import Case
 from decisions.effects import Notice
 from decisions.errands import RECORD, Access, Recorded, Step
 from decisions.notices import address, text
 from decisions.region import Region
-from omhand.contract.names import Channel, NoticeStatus, StartFault, Status
+from omhand.contract.names import Channel, NoticeStatus, StartFault
 from omhand.contract.opening import StaffMember
 from omhand.contract.wire import read
 
@@ -30,6 +29,7 @@ NOBODY: Final = {Channel.PHONE: "no phone", Channel.EMAIL: "no email"}
 
 _ANOTHER_RUN: Final = "OM001"
 _NOT_IN_SEQUENCE: Final = "OM002"
+_SLOT_FAULTS: Final[dict[str, Literal["taken", "unknown"]]] = {"OM004": "taken", "OM005": "unknown"}
 
 
 class SequenceConflict(ApplicationError):  # noqa: N818 - reads as what it says
@@ -54,7 +54,8 @@ class Records:
         The same step again writes nothing. One that tells otherwise of what has been written writes nothing either,
         and is given what stands there (``Recorded.ahead``). An older one that comes late changes nothing that is newer.
         Notifications are addressed by the directory of this moment. ``takes`` withdraws those that ask for somebody to
-        take the case and have not gone out; the end of a case withdraws every one of its earlier ones.
+        take the case and have not gone out; the end of a case withdraws every one of its earlier ones. A step that
+        books a time which is not free writes nothing (``Recorded.slot_fault``).
 
         Raises:
             ApplicationError: ``CaseExists``, not to be retried: the case that is to be opened is another run's.
@@ -64,7 +65,11 @@ class Records:
         rows = await self._rows(step)
         try:
             recorded = await self._pool.fetchval(query("record_step"), rows)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except asyncpg.PostgresError as error:
+            if error.sqlstate in _SLOT_FAULTS:
+                return Recorded(slot_fault=_SLOT_FAULTS[error.sqlstate])
+            raise _told(error, step) from None
+        except asyncpg.InterfaceError as error:
             raise _told(error, step) from None
         return read(Recorded, recorded)
 
@@ -100,7 +105,7 @@ class Records:
 _SAME_IN_ROW: Final = {
     "case_id", "kind", "status", "priority", "profession", "origin", "received_by", "responsible_unit",
     "escalation_level", "highest_level", "accept_by", "was_late", "opened_at", "accepted_at", "accepted_by_unit",
-    "closed_at", "outcome", "seq",
+    "closed_at", "outcome", "seq", "patient_region", "out_of_region",
 }  # fmt: skip
 
 
@@ -114,13 +119,14 @@ def _case_row(step: Step, patient: str | None) -> dict[str, Any]:
         "assigned_to": case.holder.staff if case.holder else None,
         "due_at": case.due_at.isoformat() if case.due_at else None,
         "asker_case": case.asker.case_id if case.asker else None,
+        "slot": case.booking.slot if case.booking else None,
         "patient": patient,
     }
 
 
 def _notice_row(notice: Notice, step: Step, region: Region) -> dict[str, Any]:
     unit = region.units.get(notice.unit)
-    to = address(notice, unit)
+    to = address(notice, unit, region.staff.get(notice.staff) if notice.staff else None)
     withdrawal = _withdrawal(notice, step)
     fault = withdrawal or (None if to.recipient else NOBODY[to.channel])
     return {
@@ -143,13 +149,9 @@ def _withdrawal(notice: Notice, step: Step) -> str | None:
         return None
     if step.settles and notice.scope == "handover" and step.case.handover is None:
         return SETTLED
-    is_taken = step.takes and notice.until_taken and not _waits_anew(step.case)
+    # Where somebody is needed at the end of a step that took it, what asks for somebody is about that.
+    is_taken = step.takes and notice.until_taken and not step.case.needs_somebody
     return WITHDRAWN if is_taken or not step.case.is_open else None
-
-
-def _waits_anew(case: Case) -> bool:
-    """Whether the case waits at the end of a step that took it: what asks for somebody is about that waiting."""
-    return case.status is Status.WAITING
 
 
 def _access_row(access: Access, nth: int) -> dict[str, Any]:

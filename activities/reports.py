@@ -1,4 +1,4 @@
-"""Compares Postgres with what runs in Temporal, and writes down who is to be told of what differs (P6, R1)."""
+"""Looks at a unit that has closed: its cases on both sides (P6), its free times (P2); and who is to be told (R1)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from decisions.closing_check import (
     alarm_text,
     fault_in,
 )
+from decisions.free_times import LOOK_FOR_FREE_TIMES, FreeTimes
 from decisions.notices import address
 from decisions.region import Region
 from omhand.contract.names import Kind, NoticeStatus, SearchAttribute, StartFault, Status, case_workflow_id
@@ -82,6 +83,13 @@ class Reports:
         rows = [_row(alarm, await self._region_of(alarm.unit)) for alarm in alarms.alarms]
         await self._pool.execute(query("record_alarms"), rows)
         return alarms
+
+    @activity.defn(name=LOOK_FOR_FREE_TIMES)
+    async def look_for_free_times(self, comparing: Comparing) -> FreeTimes:
+        """Whether the unit takes bookings, and whether anything of its can be booked after that instant (P2)."""
+        region = await self._region_of(comparing.unit)
+        row = await self._pool.fetchrow(query("free_times"), comparing.unit, comparing.at)
+        return FreeTimes(day=region.day_of(comparing.at), **row)
 
     async def _region_of(self, unit: str) -> Region:
         return await self._rules.that_has(unit, await self._rules.current())

@@ -30,6 +30,9 @@ Interval = tuple[datetime, datetime]
 NO_HOURS: WeeklyHours = ((),) * 7
 """Hours of a unit that has none of that sort, e.g. no on-call time."""
 
+WORKING_DAYS: WeeklyHours = (((0, 86_400),),) * 5 + ((),) * 2
+"""Monday to Friday."""
+
 HORIZON_DAYS = 400
 """How far ahead a calendar is searched: local days after the one that was asked about.
 
@@ -129,6 +132,16 @@ class Calendar:
                 left -= piece_end - begin
                 counted_to = piece_end
         return None
+
+    def after_working_days(self, start: datetime, duration: timedelta) -> datetime:
+        """Return the instant, in UTC, at which `duration` of working days has passed since `start` (K3).
+
+        A working day is a weekday that is no holiday, all 24 hours of it; the others count nothing. Where that falls
+        outside the unit's hours, it is when the unit next runs.
+        """
+        days = replace(self, opening=WORKING_DAYS, on_call=NO_HOURS)
+        at = days.after(start, duration) or start + duration
+        return self.next_running(at) or at
 
     def closing_after(self, at: datetime) -> datetime | None:
         """Return the first instant after `at`, in UTC, at which the unit closes for the day (P6).

@@ -18,8 +18,8 @@ from omhand.contract.names import (
 )
 from omhand.contract.opening import StaffMember
 from omhand.contract.plan import Moment, Plan
-from omhand.contract.view import ConsultationView, HandoverView, OfferView, View
-from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, Time, Wire
+from omhand.contract.view import BookingView, ConsultationView, HandoverView, OfferView, TicketView, View
+from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, RegionCode, Time, Wire
 
 WATCH: Final = timedelta(days=1)
 """How often the manager is told of a case whose ladder has ended: an open case never falls silent (R1)."""
@@ -40,7 +40,7 @@ def next_of(plan: Plan, done: int) -> Moment:
 
 def has_notified(plan: Plan, done: int) -> bool:
     """Whether one of a plan's moments that have happened has told the unit by its phone."""
-    return any(moment.do == "notify" for moment in plan.moments[:done])
+    return any(moment.do in {"notify", "begin_visit"} for moment in plan.moments[:done])
 
 
 class Handover(Wire):
@@ -128,6 +128,17 @@ class Case(Wire):
     consultations: tuple[Consultation, ...] = ()
     asker: Asker | None = None
     """Who asks, where this is a consultation."""
+    ticket: TicketView | None = None
+    """With which the patient may book, and the unit that has the case while nothing is booked (K2a)."""
+    booking: BookingView | None = None
+    """The time that a visit holds (K2)."""
+    addressee: HsaId | None = None
+    """The care contact or treating role that a thread's patient writes to (K6b)."""
+    unanswered_since: Time | None = None
+    """When the oldest message came that no reply has followed (K6), nor anybody has seen by taking the case (K3)."""
+    patient_region: RegionCode | None = None
+    out_of_region: Flag = False
+    """The patient is of another county (P7)."""
     accept_by: Time | None = None
     """When it was due to be accepted, of the last time that it waited."""
     was_late: Flag = False
@@ -151,25 +162,40 @@ class Case(Wire):
         return self.status is not Status.CLOSED
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is due: it is closed; no message waits for an answer (K6); a visit's time is to come (K2)."""
+        return self.status in {Status.CLOSED, Status.IDLE, Status.BOOKED}
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether somebody is called to it: nobody has it, its ticket is not used, or a patient waits for a reply."""
+        waits = self.status in {Status.WAITING, Status.TICKET}
+        return waits or (self.plan.phase is Phase.MESSAGE and not self.is_quiet)
+
+    @property
     def due_at(self) -> datetime | None:
         """By when the phase that it is in is to be done with; None where nothing is due."""
-        return self.plan.due_at if self.is_open else None
+        return None if self.is_quiet else self.plan.due_at
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether the phase that it is in has lasted longer than it should."""
         return self.due_at is not None and now >= self.due_at
 
     def next_moment(self) -> Moment | None:
-        """What happens next by itself; None for a closed case."""
+        """What happens next by itself; None for a closed case, and for a thread in which nothing waits."""
         if not self.is_open:
             return None
-        own = next_of(self.plan, self.done)
-        return self.handover.next_moment if self.handover and self.is_handover_next else own
+        return self.handover.next_moment if self.handover and self.is_handover_next else self._own_next
 
     @property
     def is_handover_next(self) -> bool:
         """Whether what happens next is about the pending handover; of what is due at once the case's own goes first."""
-        return self.handover is not None and self.handover.next_moment.at < next_of(self.plan, self.done).at
+        own = self._own_next
+        return self.handover is not None and (own is None or self.handover.next_moment.at < own.at)
+
+    @property
+    def _own_next(self) -> Moment | None:
+        return None if self.status is Status.IDLE else next_of(self.plan, self.done)
 
     def next_instant(self, now: datetime) -> datetime | None:
         """When the case has to be looked at again: its next moment, or when it becomes overdue."""
@@ -213,9 +239,19 @@ class Case(Wire):
         return unit == self.responsible_unit or self.offer_to(unit) is not None or self.is_handed_to(unit)
 
     @property
-    def is_being_answered(self) -> bool:
-        """Whether its clock counts to an answer, which goes on whoever takes it."""
+    def is_question(self) -> bool:
+        """Whether it is a consultation: its clock counts to the answer."""
         return self.plan.phase is Phase.CONSULTATION
+
+    @property
+    def is_being_answered(self) -> bool:
+        """Whether its clock counts to an answer, to a colleague or a patient, and goes on whoever takes it."""
+        return self.plan.phase in {Phase.CONSULTATION, Phase.MESSAGE}
+
+    @property
+    def answers_for(self) -> str | None:
+        """The member of staff whom a patient who writes is to reach: who has it, else whom they write to (K6b)."""
+        return self.holder.staff if self.holder else self.addressee
 
 
 def view(case: Case, log: tuple[Event, ...], now: datetime, linked: tuple[str, ...] = ()) -> View:
@@ -237,12 +273,16 @@ def view(case: Case, log: tuple[Event, ...], now: datetime, linked: tuple[str, .
             ConsultationView(case_id=each.case_id, to_unit=each.to_unit, status=each.status, takes_over=each.takes_over)
             for each in case.consultations
         ),
-        booking=None,
+        booking=case.booking,
         opened_at=case.opened_at,
         accepted_at=case.accepted_at,
         closed_at=case.closed_at,
         outcome=case.outcome,
         linked_cases=linked,
+        ticket=case.ticket,
+        patient_region=case.patient_region,
+        out_of_region=case.out_of_region,
+        earlier_events=case.seq - len(log),
         log=log,
     )
 

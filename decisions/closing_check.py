@@ -6,16 +6,17 @@ alarm to the unit's manager (R1), and a run that has failed, for operators. It n
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+from decisions.free_times import missing_times_text
 from decisions.lifecycle import replay
 from decisions.notices import KIND_WORDS
 from omhand.contract.directory import Unit
 from omhand.contract.events import Event
-from omhand.contract.names import Kind, Reason
-from omhand.contract.wire import CaseId, HsaId, Number, Time, Wire, read
+from omhand.contract.names import Kind, Reason, closing_workflow_id
+from omhand.contract.wire import CaseId, Flag, HsaId, Number, Time, Wire, read
 
 COMPARE: Final = "compare"
 """``Comparing -> Comparison``: Postgres and Temporal, as they are now."""
@@ -85,19 +86,26 @@ class Checked(Comparing):
     """The result of a check that found nothing wrong."""
 
     compared: Number
+    no_free_times: Flag = False
+    """The unit takes bookings and has nothing to book: its manager has been told (P2)."""
 
 
 class Alarm(Wire):
-    """A manager is to be told of a difference (R1), by email where that has failed by the way that is theirs."""
+    """A manager is to be told of a difference (R1), or that patients have nothing to book (P2).
+
+    By email where that has failed by the way that is theirs.
+    """
 
     key: str
     """Unique; the gateway's idempotency key. One a day for each case and fault: a repeated check calls nobody again."""
     case_id: CaseId
+    """What is about no case stands under the closing check's own name."""
     unit: HsaId
     to: Literal["manager", "manager_by_email"]
     kind: Kind
     priority: Number | None
-    fault: Fault
+    fault: Fault | None
+    """Of a case; null where there is no free time."""
     reason: Reason = Reason.MANAGER_ALERT
 
 
@@ -133,6 +141,21 @@ def alarm_of(difference: Difference, comparing: Comparing) -> Alarm:
     )
 
 
+def alarm_of_missing_times(comparing: Comparing, day: date) -> Alarm:
+    """The unit's manager is told, once a day, that nobody can book there (P2)."""
+    check = closing_workflow_id(comparing.unit)
+    return Alarm(
+        key=f"{check}/{Reason.NO_FREE_TIMES}/{day}",
+        case_id=check,
+        unit=comparing.unit,
+        to="manager",
+        kind=Kind.SCHEDULED_VISIT,
+        priority=None,
+        fault=None,
+        reason=Reason.NO_FREE_TIMES,
+    )
+
+
 def by_email(alarm: Alarm) -> Alarm:
     """The same alarm by another way."""
     return alarm.model_copy(update={"key": f"{alarm.key}/email", "to": "manager_by_email"})
@@ -140,6 +163,8 @@ def by_email(alarm: Alarm) -> Alarm:
 
 def alarm_text(alarm: Alarm, unit: Unit | None) -> str:
     """What is said, in Swedish: the fault, what kind, how urgent, at which unit, the case's id, and what to do."""
+    if alarm.fault is None:
+        return missing_times_text(alarm.unit, unit)
     parts = [f"Till verksamhetschef: kontroll vid stängning, {FAULT_WORDS[alarm.fault]}: {KIND_WORDS[alarm.kind]}"]
     if alarm.priority is not None:
         parts.append(f"prio {alarm.priority}")

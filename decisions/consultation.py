@@ -10,11 +10,11 @@ from typing import Final, cast
 
 from decisions import handover
 from decisions.case import Case, Consultation, has_notified
-from decisions.deadlines import tell
 from decisions.effects import Course, Refusal
 from decisions.errands import Asking, Ended
 from decisions.facts import Facts
 from decisions.standing import not_responsible
+from decisions.telling import tell
 from omhand.contract.actions import Action, Answer, Consult, Refuse, Withdraw
 from omhand.contract.events import Answered, Closed, ConsultationWithdrawn, Consulted, Refused
 from omhand.contract.names import Code, ConsultationStatus, Outcome, Reason, consultation_case_id

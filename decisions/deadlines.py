@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from decisions import handover
 from decisions.case import Case, has_notified
 from decisions.effects import Course
-from omhand.contract.events import Escalated, LeftAtClosing, ManagerAlerted, NewOffer, Notified, Offered
-from omhand.contract.names import OfferWhy, Reason
+from decisions.telling import alert_manager, key_of, tell
+from omhand.contract.events import Closed, Escalated, LeftAtClosing, NewOffer, Notified, Offered
+from omhand.contract.names import OfferWhy, Outcome, Reason
 from omhand.contract.plan import Moment
 
 NOBODY_OPEN: Final = "no further unit that is open or on call could be offered the case"
@@ -23,65 +25,31 @@ def pass_moments(course: Course) -> None:
             _ACTS[moment.do](course, moment)
 
 
-def tell(course: Course, unit: str, reason: Reason) -> None:
-    """A unit is told by its phone of what has just happened."""
-    course.happens(Notified(key=_key(course), unit=unit, reason=reason))
-
-
-def alert_manager(
-    course: Course,
-    reason: Reason,
-    because: str,
-    moment: int | None = None,
-    *,
-    by_email: bool = False,
-    unit: str | None = None,
-    handover: bool = False,
-    also_when_taken: bool = False,
-) -> None:
-    """The operations manager of the responsible unit, or of the one that is named, is told (R1).
-
-    By phone where there is one.
-    """
-    course.happens(
-        ManagerAlerted(
-            key=_key(course),
-            unit=unit or course.now.responsible_unit,
-            reason=reason,
-            because=because,
-            moment=moment,
-            by_email=by_email,
-            handover=handover,
-            also_when_taken=also_when_taken,
-        )
-    )
-
-
-def _key(course: Course) -> str:
-    return f"{course.now.case_id}/{course.next_seq}"
-
-
-def _notify(course: Course, _moment: Moment) -> None:
+def _notify(course: Course, moment: Moment) -> None:
     case = course.now
     reminded = has_notified(case.plan, case.done)
-    first, again = (
-        (Reason.CONSULTATION, Reason.UNANSWERED) if case.is_being_answered else (Reason.NEW_CASE, Reason.REMINDER)
-    )
-    _notify_unit(course, again if reminded else first)
+    first, again = (Reason.CONSULTATION, Reason.UNANSWERED) if case.is_question else (Reason.NEW_CASE, Reason.REMINDER)
+    _notify_unit(course, again if reminded else first, staff=moment.staff)
 
 
-def _notify_unit(course: Course, reason: Reason, *, escalation_off: bool = False) -> None:
+def _notify_unit(course: Course, reason: Reason, *, escalation_off: bool = False, staff: str | None = None) -> None:
     case = course.now
-    unit = case.responsible_unit
     course.happens(
-        Notified(key=_key(course), unit=unit, reason=reason, moment=case.done, escalation_off=escalation_off)
+        Notified(
+            key=key_of(course),
+            unit=case.responsible_unit,
+            reason=reason,
+            moment=case.done,
+            escalation_off=escalation_off,
+            staff=staff,
+        )
     )
 
 
 def _offer(course: Course, moment: Moment) -> None:
     if moment.off:
         # The switch of K1e: nobody else is asked, but the own unit is told all the same.
-        again = Reason.UNANSWERED if course.now.is_being_answered else Reason.REMINDER
+        again = Reason.UNANSWERED if course.now.is_question else Reason.REMINDER
         _notify_unit(course, again, escalation_off=True)
         return
     index = course.now.done
@@ -114,7 +82,7 @@ def _not_yet_offered(case: Case, moment: Moment) -> tuple[str, ...]:
 
 
 def _raise_level(course: Course, index: int) -> None:
-    course.happens(Escalated(level=course.now.escalation_level + 1, key=_key(course), moment=index))
+    course.happens(Escalated(level=course.now.escalation_level + 1, key=key_of(course), moment=index))
 
 
 def _make_offers(course: Course, why: OfferWhy, units: tuple[str, ...], index: int) -> None:
@@ -148,7 +116,24 @@ def _leave_at_closing(course: Course, moment: Moment) -> None:
         _make_offers(course, OfferWhy.CLOSING, new, index)
 
 
+# Tickets and booked times (K2) --------------------------------------------------------------------------------------
+
+
+def _begin_visit(course: Course, _moment: Moment) -> None:
+    """The visit's time has come: its unit is called to it."""
+    _notify_unit(course, Reason.NEW_CASE)
+
+
+def _expire(course: Course, _moment: Moment) -> None:
+    """The ticket has not been used, and cannot be any more: its unit is to know that the patient booked nothing."""
+    handover.withdrawn_because(course, "closed")
+    tell(course, course.now.responsible_unit, Reason.TICKET_EXPIRED)
+    course.happens(Closed(outcome=Outcome.TICKET_EXPIRED))
+
+
 _ACTS: Final = {
+    "begin_visit": _begin_visit,
+    "expire": _expire,
     "notify": _notify,
     "offer": _offer,
     "alert_manager": _alert,
@@ -170,4 +155,4 @@ def _pass_handover_moment(course: Course, moment: Moment) -> None:
     unit = course.now.responsible_unit if moment.do == "tell_sender" else pending.to_unit
     is_first = moment.do == "notify" and not pending.is_told_anew
     reason = Reason.HANDOVER_REQUESTED if is_first else Reason.HANDOVER_UNANSWERED
-    course.happens(Notified(key=_key(course), unit=unit, reason=reason, moment=index, handover=True))
+    course.happens(Notified(key=key_of(course), unit=unit, reason=reason, moment=index, handover=True))

@@ -9,19 +9,28 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from decisions import consultation, handling, handover
+from decisions import booking, consultation, handling, handover, messages
 from decisions.case import Case
-from decisions.deadlines import alert_manager, pass_moments
+from decisions.deadlines import pass_moments
 from decisions.effects import Course, Decision, Notice, Refusal
 from decisions.errands import Asking, Ended
 from decisions.facts import Facts
 from decisions.lifecycle import actions_of
+from decisions.receiving import OpeningFacts
 from decisions.standing import who_has
-from omhand.contract.actions import ACTIONS, Action, ActionId, By
-from omhand.contract.events import Asker, ConsultationWithdrawn, Noted, Opened, Rejected
-from omhand.contract.names import ActionName, Code, ConsultationStatus, Kind, Reason, Status
+from decisions.telling import alert_manager
+from omhand.contract.actions import ACTIONS, Action, ActionId, By, ThePatient
+from omhand.contract.events import (
+    Asker,
+    ConsultationWithdrawn,
+    MessageWritten,
+    Noted,
+    Opened,
+    Rejected,
+    TicketIssued,
+)
+from omhand.contract.names import ActionName, Code, ConsultationStatus, Kind, Reason
 from omhand.contract.opening import Opening
-from omhand.contract.plan import Plan
 from omhand.contract.wire import Malformed, Wire, read
 
 
@@ -47,6 +56,10 @@ RULES: Final[Mapping[ActionName, Rule]] = MappingProxyType({
     ActionName.RELEASE: handling.release,
     ActionName.CONSULT: consultation.consult,
     ActionName.ANSWER: consultation.answer,
+    ActionName.REPLY: messages.reply,
+    ActionName.MESSAGE: messages.message,
+    ActionName.BOOK: booking.book,
+    ActionName.CANCEL_BOOKING: booking.cancel_booking,
     ActionName.REPRIORITISE: handling.reprioritise,
     ActionName.NOTE: handling.note,
     ActionName.CLOSE: handling.close,
@@ -58,12 +71,13 @@ LONGEST_MESSAGE: Final = 1_000
 """Of a refusal, in the log: a payload with very many faults is told of in full to whoever sent it."""
 
 
-def open_case(kind: Kind, opening: Opening, plan: Plan, now: datetime, about: str | None = None) -> Decision:
+def open_case(kind: Kind, opening: Opening, facts: OpeningFacts, now: datetime, about: str | None = None) -> Decision:
     """A unit receives the case; what is due at once happens at once.
 
     ``about`` is the case that asks, where this is a consultation of one.
     """
     course = Course(at=now)
+    plan = facts.first_phase()
     course.open(
         opening.case_id,
         Opened(
@@ -74,12 +88,40 @@ def open_case(kind: Kind, opening: Opening, plan: Plan, now: datetime, about: st
             origin=opening.origin,
             plan=plan,
             level=opening.level,
-            asker=_asker(opening, about),
+            asker=_asker(opening, about) if kind is Kind.CONSULTATION else None,
             question=opening.question,
+            service=opening.service,
+            to=opening.to if kind is Kind.MESSAGE_THREAD else None,
+            started_by=None if kind is Kind.CONSULTATION else opening.asked_by,
+            patient_region=opening.patient.region if opening.patient else None,
+            out_of_region=facts.out_of_region,
         ),
     )
+    _comes_with(course, kind, opening, facts)
     pass_moments(course)
     return course.decision()
+
+
+def _comes_with(course: Course, kind: Kind, opening: Opening, facts: OpeningFacts) -> None:
+    """The ticket, the booked time or the first message with which the case comes (K2, K3, K6)."""
+    course.by = opening.asked_by
+    if opening.ticket:
+        course.happens(
+            TicketIssued(
+                unit=opening.unit,
+                profession=opening.profession,
+                valid_from=opening.ticket.valid_from,
+                valid_until=opening.ticket.valid_until,
+            )
+        )
+    if facts.slot:
+        booking.holds(course, facts.slot, facts.first_phase())
+    if opening.message is not None:
+        # What an administrative case asks for is always the patient's.
+        if opening.patient_writes or kind is Kind.ADMINISTRATIVE_CASE:
+            course.by = ThePatient(patient=True)
+        course.happens(MessageWritten(text=opening.message))
+    course.by = None
 
 
 def _asker(opening: Opening, about: str | None) -> Asker | None:
@@ -194,7 +236,7 @@ def _is_of_no_use(case: Case, notice: Notice) -> bool:
     if notice.scope == "always":
         return False
     is_answered = notice.scope == "handover" and case.handover is None
-    is_taken = notice.until_taken and case.status is not Status.WAITING
+    is_taken = notice.until_taken and not case.needs_somebody
     return is_answered or is_taken or not case.is_open
 
 

@@ -9,19 +9,21 @@ from decisions.case import Case
 from decisions.lifecycle import evolve, opened
 from omhand.contract.actions import By
 from omhand.contract.events import Detail, Escalated, Event, ManagerAlerted, Notified, Offered
-from omhand.contract.names import Code, EventName, Kind, Phase, Reason, Status
+from omhand.contract.names import Code, EventName, Kind, Phase, Reason
 from omhand.contract.wire import CaseId, HsaId, Number, ProfessionName, Time, Wire
 
-Recipient = Literal["unit", "manager", "manager_by_email"]
+Recipient = Literal["unit", "staff", "manager", "manager_by_email"]
 Scope = Literal["case", "handover", "always"]
 """How long a notification is of use: until the case ends, until the handover is answered, or whatever happens."""
 
 NEWS: Final = frozenset({
     Reason.HANDOVER_REFUSED, Reason.HANDOVER_WITHDRAWN, Reason.CONSULTATION_ANSWERED, Reason.CONSULTATION_WITHDRAWN,
+    Reason.TICKET_EXPIRED, Reason.BOOKING_CANCELLED, Reason.MESSAGE,
 })  # fmt: skip
 """They ask nobody to take the case: they tell what somebody has answered or taken back."""
 OUTLIVING: Final = frozenset({
-    Reason.HANDOVER_WITHDRAWN, Reason.CONSULTATION_ANSWERED, Reason.CONSULTATION_WITHDRAWN,
+    Reason.HANDOVER_WITHDRAWN, Reason.CONSULTATION_ANSWERED, Reason.CONSULTATION_WITHDRAWN, Reason.TICKET_EXPIRED,
+    Reason.BOOKING_CANCELLED,
 })  # fmt: skip
 """Of use to whoever is told also when the case that they are about has ended, just then perhaps."""
 
@@ -37,6 +39,8 @@ class Notice(Wire):
     """The unit that it is about."""
     to: Recipient
     """Whom at that unit."""
+    staff: HsaId | None = None
+    """Who it is, where it is a member of staff."""
     kind: Kind
     priority: Number | None
     profession: ProfessionName
@@ -54,7 +58,10 @@ class Refusal(Wire):
     message: str
 
 
-TAKING: Final = frozenset({EventName.ACCEPTED, EventName.HANDED_OVER, EventName.CLOSED, EventName.CANCELLED})
+TAKING: Final = frozenset({
+    EventName.ACCEPTED, EventName.HANDED_OVER, EventName.CLOSED, EventName.CANCELLED,
+    EventName.BOOKED, EventName.BOOKING_CANCELLED,
+})  # fmt: skip
 SETTLING: Final = frozenset({EventName.HANDED_OVER, EventName.HANDOVER_REFUSED, EventName.HANDOVER_WITHDRAWN})
 
 
@@ -68,8 +75,13 @@ class Decision:
 
     @property
     def takes(self) -> bool:
-        """Whether somebody has taken the case, or it has ended: nobody is to be called to take it any more."""
-        return any(event.event in TAKING for event in self.events)
+        """Whether nobody is to be called any more to what somebody was called to.
+
+        Somebody has taken the case or answered the patient, it is another unit's or time's by a booking, or it has
+        ended.
+        """
+        answers = self.case.kind is Kind.MESSAGE_THREAD
+        return any(event.event in TAKING or (answers and event.event is EventName.REPLIED) for event in self.events)
 
     @property
     def settles(self) -> bool:
@@ -98,8 +110,9 @@ def _notice(case: Case, told: Detail, key: str, reason: Reason, unit: str, to: R
         profession=case.profession,
         phase=plan.phase,
         due_at=plan.due_at if case.is_open else None,
-        until_taken=case.status is Status.WAITING and not answering and not _is_news(told, reason),
+        until_taken=case.needs_somebody and not answering and not _is_news(told, reason),
         scope=scope,
+        staff=told.staff if isinstance(told, Notified) else None,
     )
 
 
@@ -114,7 +127,7 @@ def _is_about_the_handover(told: Detail) -> bool:
 def _told(case: Case, told: Detail) -> Iterator[tuple[str, Reason, str, Recipient]]:
     match told:
         case Notified():
-            yield told.key, told.reason, told.unit, "unit"
+            yield told.key, told.reason, told.unit, "staff" if told.staff else "unit"
         case Escalated():
             yield told.key, Reason.ESCALATED, case.responsible_unit, "unit"
         case Offered():

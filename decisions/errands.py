@@ -3,17 +3,17 @@
 Workflows call activities by these names and know nothing else of them; activities serve them.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from decisions.case import Case
-from decisions.effects import Notice
-from decisions.facts import StartRefused
+from decisions.effects import Notice, Refusal
+from decisions.receiving import StartRefused
 from omhand.contract.actions import By
 from omhand.contract.events import Event
 from omhand.contract.names import Channel, ConsultationStatus, Kind
 from omhand.contract.opening import IntakeAnswer, Opening, StaffMember, TriageOutcome
 from omhand.contract.patient import PatientId
-from omhand.contract.wire import CaseId, Flag, HsaId, ShortText, Time, Wire
+from omhand.contract.wire import CaseId, Flag, HsaId, Number, ShortText, Time, Wire
 
 LOOK_UP: Final = "look_up"
 """``facts.Question -> facts.Facts``: the directory's word on an action, at the moment that it is decided."""
@@ -29,6 +29,8 @@ LOOK_UP_ASKING: Final = "look_up_asking"
 """``Questioned -> Asking``: whether the case that asked still does, as it has been recorded."""
 RECORD: Final = "record"
 """``Step -> Recorded``: one transaction, idempotent on (case, seq). The first to write a seq has written it."""
+LOOK_UP_ANSWERED: Final = "look_up_answered"
+"""``Repeated -> AnsweredBefore``: how an action was answered that the case itself does not remember any more."""
 SEND_NOTICE: Final = "send_notice"
 """``Sending -> Delivery``: on its own task queue."""
 
@@ -39,7 +41,24 @@ class OpeningQuestion(Wire):
     kind: Kind
     opening: Opening
     at: Time
+    sent_at: Time | None = None
+    """When it was sent; null for ``at``. A booked time that has passed since is a visit that waits (K2b)."""
     run_id: str
+
+
+class Repeated(Wire):
+    """An action that may have come before."""
+
+    case_id: CaseId
+    cause: str
+    """The name under which it was recorded."""
+
+
+class AnsweredBefore(Wire):
+    """How it was answered; all null where it has not come before."""
+
+    seq: Number | None = None
+    refusal: Refusal | None = None
 
 
 class RouteQuestion(Wire):
@@ -149,6 +168,9 @@ class Recorded(Wire):
 
     linked: tuple[CaseId, ...] = ()
     """Other open cases of the same patient, in the order of their ids."""
+
+    slot_fault: Literal["taken", "unknown"] | None = None
+    """The time that the step books is another case's, or there is none of that id any more: nothing was written."""
 
 
 class Sending(Wire):

@@ -5,18 +5,30 @@ of that moment and lets ``answer`` find the facts in it, and the rules decide by
 """
 
 from datetime import datetime
+from typing import Final
 
 from decisions.case import Case
 from decisions.effects import Refusal
-from decisions.ladders import plan
+from decisions.ladders import Anchors, plan
 from decisions.region import Region, Subject
-from decisions.routing import TO_A_NURSE, goes_to_a_nurse
 from decisions.standing import is_accepted_by
-from omhand.contract.actions import Accept, Action, Consult, HandOver, Release, Reprioritise, ThePatient
-from omhand.contract.names import VISITS, Code, Kind, Phase, StartFault
-from omhand.contract.opening import Opening, StaffMember
+from omhand.contract.actions import (
+    Accept,
+    Action,
+    Book,
+    CancelBooking,
+    Consult,
+    HandOver,
+    Message,
+    Release,
+    Reprioritise,
+    ThePatient,
+)
+from omhand.contract.directory import Slot
+from omhand.contract.names import Code, Kind, Phase, Status
+from omhand.contract.opening import StaffMember
 from omhand.contract.plan import Plan
-from omhand.contract.wire import Flag, HsaId, Number, ProfessionName, Time, Wire
+from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, ShortText, Time, Wire
 
 
 class NextPhase(Wire):
@@ -26,6 +38,14 @@ class NextPhase(Wire):
     subject: Subject
     given_back: Flag = False
     """It waits again, as whoever had it does not any more."""
+    anchors: Anchors = Anchors()
+
+
+class FoundSlot(Slot):
+    """A bookable time as it stands in the database."""
+
+    held_by: CaseId | None = None
+    """The case that holds it."""
 
 
 class Addressee(Wire):
@@ -36,6 +56,13 @@ class Addressee(Wire):
     staff: HsaId | None
     preferred: ProfessionName
     """The case's: of a colleague with several professions it is this one that is meant, where they have it."""
+
+
+class Named(Wire):
+    """A member of staff at a unit."""
+
+    staff: HsaId
+    unit: HsaId
 
 
 class Question(Wire):
@@ -49,6 +76,10 @@ class Question(Wire):
     next: NextPhase | None
     answer: NextPhase | None = None
     """The phase of a pending handover, where that begins anew, too."""
+    slot: ShortText | None = None
+    """The bookable time that is asked for; what happens next happens at its unit, from its time on (P3)."""
+    named: Named | None = None
+    """Whom the patient is to reach: are they there?"""
     policy: Number
     """The version that the case was opened under: cases keep their policy (§7)."""
 
@@ -64,6 +95,10 @@ class Facts(Wire):
     """Whoever is meant does; true where no profession is named."""
     to_profession: ProfessionName | None = None
     """Of whoever is meant, where it is named or is a colleague's."""
+    slot: FoundSlot | None = None
+    """The time that was asked for; null where there is none of that id, or not any more."""
+    named_is_away: Flag = False
+    """Whoever the patient is to reach is absent, or does not work at the unit any more (K6b)."""
     plan: Plan | None = None
     answer_plan: Plan | None = None
 
@@ -79,31 +114,6 @@ class Facts(Wire):
         return self.plan
 
 
-class StartRefused(Wire):
-    """Why a case cannot be opened."""
-
-    fault: StartFault
-    message: str
-
-
-class OpeningFacts(Wire):
-    """Whether the directory lets a case be opened, and the plan of its first phase."""
-
-    refused: StartRefused | None = None
-    plan: Plan | None = None
-
-    def first_phase(self) -> Plan:
-        """The plan of the phase that the case begins with.
-
-        Raises:
-            LookupError: the case was refused, and has none.
-        """
-        if self.plan is None:
-            msg = "a refused case has no plan"
-            raise LookupError(msg)
-        return self.plan
-
-
 def question(case: Case, action: Action, at: datetime) -> Question:
     """What has to be known to decide this action at this instant."""
     by = None if isinstance(action.by, ThePatient) else action.by
@@ -113,8 +123,14 @@ def question(case: Case, action: Action, at: datetime) -> Question:
         to=_addressee(case, action),
         next=_next_phase(case, action),
         answer=_next_answer(case, action),
+        slot=action.slot if isinstance(action, Book) else None,
+        named=_named(case) if isinstance(action, Message) else None,
         policy=case.plan.policy,
     )
+
+
+def _named(case: Case) -> Named | None:
+    return Named(staff=case.answers_for, unit=case.responsible_unit) if case.answers_for else None
 
 
 def _addressee(case: Case, action: Action) -> Addressee | None:
@@ -125,9 +141,15 @@ def _addressee(case: Case, action: Action) -> Addressee | None:
     )
 
 
-def waits_in(kind: Kind) -> Phase:
-    """What the clock of a case that nobody has counts to: its acceptance, or a consultation's answer."""
-    return Phase.CONSULTATION if kind is Kind.CONSULTATION else Phase.WAITING
+def waits_in(case: Case) -> Phase:
+    """What the clock of a case that nobody has counts to: a booking, a reply, an answer, or its acceptance."""
+    if case.kind is Kind.SCHEDULED_VISIT and case.booking is None:
+        return Phase.TICKET
+    return FIRST_PHASES.get(case.kind, Phase.WAITING)
+
+
+FIRST_PHASES: Final = {Kind.CONSULTATION: Phase.CONSULTATION, Kind.MESSAGE_THREAD: Phase.MESSAGE}
+"""Where the clock of a kind counts to something else than its acceptance."""
 
 
 def _next_phase(case: Case, action: Action) -> NextPhase | None:
@@ -135,12 +157,25 @@ def _next_phase(case: Case, action: Action) -> NextPhase | None:
         case Accept() if not case.is_being_answered:
             to = case.handover.to_profession if case.handover and is_accepted_by(case, action) else None
             return _phase_of(case, Phase.ACCEPTED, unit=action.by.unit, profession=to)
-        case Release():
-            return _phase_of(case, waits_in(case.kind)).model_copy(update={"given_back": True})
-        case Reprioritise():
+        case Release() if case.status is not Status.IDLE:
+            return _phase_of(case, waits_in(case), given_back=True)
+        case Reprioritise() if case.status is not Status.IDLE:
             return _phase_of(case, case.plan.phase, priority=action.priority)
         case HandOver():
             return _phase_of(case, Phase.HANDOVER, unit=action.to_unit, profession=action.to_profession)
+        case _:
+            return _next_for_patient(case, action)
+
+
+def _next_for_patient(case: Case, action: Action) -> NextPhase | None:
+    """What waits for the patient, or the patient for: a time, a booking, a reply (K2, K6)."""
+    match action:
+        case Book():
+            return _phase_of(case, Phase.WAITING)
+        case CancelBooking() if case.ticket:
+            return _phase_of(case, Phase.TICKET, unit=case.ticket.unit)
+        case Message() if case.status is Status.IDLE:
+            return _phase_of(case, Phase.MESSAGE)
         case _:
             return None
 
@@ -165,6 +200,7 @@ def _phase_of(
     unit: str | None = None,
     profession: str | None = None,
     priority: int | None = None,
+    given_back: bool = False,
 ) -> NextPhase:
     subject = Subject(
         kind=case.kind,
@@ -173,11 +209,18 @@ def _phase_of(
         unit=unit or case.responsible_unit,
         origin=case.origin,
     )
-    return NextPhase(phase=phase, subject=subject)
+    anchors = Anchors()
+    if phase is Phase.TICKET and case.ticket:
+        anchors = Anchors(since=case.ticket.valid_from, until=case.ticket.valid_until)
+    elif phase in {Phase.WAITING, Phase.ACCEPTED} and case.booking:
+        anchors = Anchors(since=case.booking.starts_at)
+    elif phase is Phase.MESSAGE:
+        anchors = Anchors(named=case.answers_for)
+    return NextPhase(phase=phase, subject=subject, given_back=given_back, anchors=anchors)
 
 
-def answer(asked: Question, region: Region) -> Facts:
-    """The facts, from the region as it is now under the policy that was asked for."""
+def answer(asked: Question, region: Region, slot: FoundSlot | None = None) -> Facts:
+    """The facts, from the region as it is now under the policy that was asked for; ``slot`` is the one asked for."""
     fault = _directory_fault(asked, region)
     if fault:
         return Facts(fault=fault)
@@ -186,13 +229,35 @@ def answer(asked: Question, region: Region) -> Facts:
         clinical=asked.by is not None and region.is_clinical(asked.by.profession),
         to_clinical=to_profession is None or region.is_clinical(to_profession),
         to_profession=to_profession,
-        plan=_plan(asked.next, asked.at, region),
-        answer_plan=_plan(asked.answer, asked.at, region),
+        slot=slot,
+        named_is_away=asked.named is not None and not region.is_there(asked.named.staff, asked.named.unit, asked.at),
+        plan=plan_of(next_of_slot(asked, slot), asked.at, region),
+        answer_plan=plan_of(asked.answer, asked.at, region),
     )
 
 
-def _plan(phase: NextPhase | None, at: datetime, region: Region) -> Plan | None:
-    return plan(region, phase.phase, phase.subject, at, given_back=phase.given_back) if phase else None
+def next_of_slot(asked: Question, slot: FoundSlot | None) -> NextPhase | None:
+    """The phase that begins, at the unit and the time of the slot that is asked for; none where there is no such."""
+    if asked.next is None or asked.slot is None:
+        return asked.next
+    return at_slot(asked.next, slot) if slot else None
+
+
+def at_slot(phase: NextPhase, slot: FoundSlot) -> NextPhase:
+    """The phase at the slot's unit, from its time on (P3)."""
+    subject = phase.subject.model_copy(update={"unit": slot.unit})
+    return phase.model_copy(update={"subject": subject, "anchors": Anchors(since=slot.starts_at)})
+
+
+def plan_of(phase: NextPhase | None, at: datetime, region: Region) -> Plan | None:
+    """The plan of a phase that begins at this instant, or later where it says so.
+
+    Raises:
+        NoLadder: the policy has none for such a case.
+    """
+    if phase is None:
+        return None
+    return plan(region, phase.phase, phase.subject, at, phase.anchors, given_back=phase.given_back)
 
 
 def _profession_of(to: Addressee, region: Region) -> str | None:
@@ -240,57 +305,3 @@ def _staff_fault(asked: Question, region: Region) -> Refusal | None:
             message="to_staff: no such member of staff works at that unit with that profession.",
         )
     return None
-
-
-def answer_opening(kind: Kind, opening: Opening, at: datetime, region: Region) -> OpeningFacts:
-    """Whether the region can receive such a case, and what happens first."""
-    refused = _opening_fault(kind, opening, at, region)
-    if refused:
-        return OpeningFacts(refused=refused)
-    subject = Subject(
-        kind=kind,
-        priority=opening.priority,
-        profession=opening.profession,
-        unit=opening.unit,
-        origin=opening.origin,
-    )
-    return OpeningFacts(plan=plan(region, waits_in(kind), subject, at))
-
-
-def _opening_fault(kind: Kind, opening: Opening, at: datetime, region: Region) -> StartRefused | None:
-    if opening.unit not in region.units:
-        return StartRefused(fault=StartFault.UNKNOWN_UNIT, message="unit: there is no such unit in the directory")
-    if opening.asked_by and opening.asked_by.unit not in region.units:
-        return StartRefused(
-            fault=StartFault.UNKNOWN_UNIT, message="asked_by.unit: there is no such unit in the directory"
-        )
-    if opening.profession not in region.professions:
-        return StartRefused(
-            fault=StartFault.UNKNOWN_PROFESSION,
-            message="profession: there is no such profession in the directory",
-        )
-    if kind in VISITS and not region.is_clinical(opening.profession):
-        return StartRefused(
-            fault=StartFault.NOT_IN_ROUTINE,
-            message="profession: a visit is for a profession that works clinically with patients (K1d);"
-            " send an administrative case or a consultation instead",
-        )
-    if kind is Kind.PHONE_CONSULTATION and goes_to_a_nurse(opening, region.policy.routing, region.day_of(at)):
-        return StartRefused(fault=StartFault.NOT_IN_ROUTINE, message=TO_A_NURSE)
-    return _staff_of_opening_fault(opening, region)
-
-
-def _staff_of_opening_fault(opening: Opening, region: Region) -> StartRefused | None:
-    """Who asks, and the colleague who is asked, have to be in the directory as they are said to be."""
-    by, to = opening.asked_by, opening.to.staff if opening.to else None
-    faults = []
-    if by and by.profession not in region.professions:
-        return StartRefused(
-            fault=StartFault.UNKNOWN_PROFESSION,
-            message="asked_by.profession: there is no such profession in the directory",
-        )
-    if by and not region.works(by.staff, by.unit, by.profession):
-        faults.append("asked_by: no such member of staff works at that unit with that profession")
-    if to and not region.works(to, opening.unit):
-        faults.append("to.staff: no such member of staff works at the unit")
-    return StartRefused(fault=StartFault.INVALID_CASE, message="; ".join(faults)) if faults else None

@@ -1,20 +1,24 @@
 """A case with its log and with what has been answered: all that a case's workflow carries through its life."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Final, Self
 
 from pydantic import Field
 
 from decisions.case import Case
 from decisions.effects import Decision, Refusal
-from decisions.lifecycle import replay
+from decisions.lifecycle import evolve, replay
 from omhand.contract.events import Event, Rejected
 from omhand.contract.names import Code
-from omhand.contract.wire import Number, Wire
+from omhand.contract.wire import Flag, Number, Wire
 
 FULL: Final = 1_000_000
+KEPT: Final = 500_000
+"""Bytes of JSON. A log that reaches ``FULL`` is cut to its last ``KEPT``: a payload may have 2 MB, the log is part of
+every view, and a thread lives for years (K6). Postgres has all of it."""
 MOST_ANSWERS: Final = 500
-"""So many actions are remembered, the latest: a repeated one comes within minutes, and there is a payload to fit in."""
+"""So many actions are remembered, the latest: a repeated one comes within minutes. Older ones stand in Postgres."""
 
 LOG_FULL: Final = Refusal(
     code=Code.INVALID_ACTION,
@@ -38,14 +42,16 @@ class CaseFile(Wire):
 
     case: Case
     log: tuple[Event, ...]
+    """Its rows, or the last of them where they are many."""
+    base: Case | None = None
+    """The case before the first of these rows; null where that is its opening."""
     answers: dict[str, Answered] = Field(default_factory=dict)
+    has_forgotten: Flag = False
+    """There were more answers than are remembered here."""
     size: Number = 0
-    """Of the log, in bytes of JSON. A payload may have 2 MB, and the log is part of every view."""
-
-    @property
-    def is_full(self) -> bool:
-        """No more is taken that only adds to the log: notes, and rows of what was refused."""
-        return self.size >= FULL
+    """Of the whole log, in bytes of JSON."""
+    left_out: Number = 0
+    """Bytes of those rows that are not in ``log`` any more."""
 
     @classmethod
     def begin(cls, decision: Decision) -> Self:
@@ -55,7 +61,18 @@ class CaseFile(Wire):
     def after(self, decision: Decision) -> Self:
         """The file with what a decision let happen."""
         size = self.size + _size(decision.events)
-        return self.model_copy(update={"case": decision.case, "log": self.log + decision.events, "size": size})
+        file = self.model_copy(update={"case": decision.case, "log": self.log + decision.events, "size": size})
+        return file if size - file.left_out < FULL else file.shortened()
+
+    def shortened(self) -> Self:
+        """The file with the last rows of its log, and the case as it was before them."""
+        left_out, rows = self.left_out, 0
+        # The last row stays whatever its size: a log is never empty.
+        while self.size - left_out > KEPT and rows < len(self.log) - 1:
+            left_out += _size(self.log[rows : rows + 1])
+            rows += 1
+        base = _replayed(self.case.case_id, self.base, self.log[:rows])
+        return self.model_copy(update={"base": base, "log": self.log[rows:], "left_out": left_out})
 
     def answered(self, cause: str | None, refusal: Refusal | None) -> Self:
         """The file that remembers how this action was answered; the first answer stays."""
@@ -63,7 +80,8 @@ class CaseFile(Wire):
             return self
         first = Answered(seq=self.case.seq, refusal=refusal)
         latest = dict(list(self.answers.items())[-MOST_ANSWERS + 1 :])
-        return self.model_copy(update={"answers": {**latest, cause: first}})
+        forgotten = self.has_forgotten or len(latest) < len(self.answers)
+        return self.model_copy(update={"answers": {**latest, cause: first}, "has_forgotten": forgotten})
 
     def found(self, decision: Decision, causes: Sequence[str | None]) -> Self:
         """The file with events that were found in the log, and with how their causes were answered then."""
@@ -71,20 +89,29 @@ class CaseFile(Wire):
         for event, cause in zip(decision.events, causes, strict=True):
             if cause is not None:
                 earlier = answers.get(cause)
-                refusal = earlier.refusal if earlier else _refusal_in(event)
+                refusal = earlier.refusal if earlier else refusal_in(event)
                 answers[cause] = Answered(seq=event.seq, refusal=refusal)
         return self.after(decision).model_copy(update={"answers": {**answers, **self.answers}})
 
     def as_of(self, seq: int) -> Self:
-        """The file as it was when its log ended with ``seq``: a repeated action is answered from there."""
-        log = self.log[:seq]
-        return self.model_copy(update={"case": replay(self.case.case_id, log), "log": log})
+        """The file as it was when its log ended with ``seq``: a repeated action is answered from there.
+
+        Of what lies further back than its log, as far back as that goes.
+        """
+        log = tuple(event for event in self.log if event.seq <= seq) or self.log[:1]
+        return self.model_copy(update={"case": _replayed(self.case.case_id, self.base, log), "log": log})
+
+
+def _replayed(case_id: str, base: Case | None, log: Sequence[Event]) -> Case:
+    """The case that these rows make of the one before them."""
+    return reduce(evolve, log, base) if base else replay(case_id, log)
 
 
 def _size(events: Sequence[Event]) -> int:
     return sum(len(event.model_dump_json().encode()) for event in events)
 
 
-def _refusal_in(event: Event) -> Refusal | None:
+def refusal_in(event: Event) -> Refusal | None:
+    """The refusal that a row of the log tells of; None where it tells of none."""
     told = event.told()
     return Refusal(code=Code(told.code), message=told.message) if isinstance(told, Rejected) else None

@@ -8,7 +8,6 @@ from typing import cast
 
 from decisions import consultation, handover
 from decisions.case import Case
-from decisions.deadlines import tell
 from decisions.effects import Course, Refusal
 from decisions.facts import Facts
 from decisions.standing import (
@@ -23,6 +22,7 @@ from decisions.standing import (
     too_early,
     who_has,
 )
+from decisions.telling import tell
 from omhand.contract.actions import (
     Accept,
     Action,
@@ -117,7 +117,7 @@ def release(course: Course, action: Action, facts: Facts) -> Refusal | None:
         return refusal
     if case.holder and case.holder.staff != asked.by.staff:
         return Refusal(code=Code.NOT_RESPONSIBLE, message=f"{who_has(case)}, and nobody else may give it back.")
-    course.happens(Released(reason=asked.reason, plan=facts.next_phase()))
+    course.happens(Released(reason=asked.reason, plan=facts.plan))
     return None
 
 
@@ -137,7 +137,7 @@ def reprioritise(course: Course, action: Action, facts: Facts) -> Refusal | None
             priority=asked.priority,
             was=case.priority,
             reason=asked.reason,
-            plan=facts.next_phase(),
+            plan=facts.plan,
             answer_plan=facts.answer_plan,
         )
     )

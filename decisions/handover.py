@@ -4,15 +4,15 @@ A pending handover stands beside whatever else happens to the case: its clock an
 the case takes it, and the first one wins; where that is not by the handover, the handover is withdrawn.
 """
 
-from typing import Literal, cast
+from typing import cast
 
 from decisions.case import Case, Handover
-from decisions.deadlines import tell
 from decisions.effects import Course, Refusal
 from decisions.facts import Facts
 from decisions.standing import is_for, not_clinical, not_responsible, who_has
+from decisions.telling import tell
 from omhand.contract.actions import Accept, Action, HandOver, Refuse, Withdraw
-from omhand.contract.events import HandedOver, HandoverRefused, HandoverRequested, HandoverWithdrawn
+from omhand.contract.events import HandedOver, HandoverRefused, HandoverRequested, HandoverWithdrawn, WithdrawnBecause
 from omhand.contract.names import Code, ConsultationStatus, Ground, Reason
 from omhand.contract.opening import StaffMember
 
@@ -127,7 +127,7 @@ def withdraw(course: Course, action: Withdraw) -> Refusal | None:
     return None
 
 
-def withdrawn_because(course: Course, because: Literal["withdrawn", "accepted", "closed", "cancelled"]) -> None:
+def withdrawn_because(course: Course, because: WithdrawnBecause) -> None:
     """A pending handover is not asked for any more; who has been told of it is told that, too.
 
     But for another unit that has taken the case by another offer in this moment, and so knows.

@@ -11,27 +11,49 @@ from decisions.region import Region, Subject
 from omhand.contract.names import Kind, OfferWhy, Phase
 from omhand.contract.plan import Moment, Plan
 from omhand.contract.policy import Ladder
+from omhand.contract.wire import HsaId, Time, Wire
 
 LONGEST_SILENCE: Final = timedelta(days=5)
 """A clock may stand still over Easter or Christmas, with the eves four days and a half. Where it stands longer, as at a
 unit that is open on Saturdays only, the manager is told meanwhile: an open case is not forgotten for a week (R1)."""
 
-NOT_OFFERED: Final = frozenset({Phase.ACCEPTED, Phase.HANDOVER})
-"""The phases of what is one unit's to do: somebody has the case, or a handover is to be answered."""
+NOT_OFFERED: Final = frozenset({Phase.ACCEPTED, Phase.HANDOVER, Phase.TICKET})
+"""The phases of what is one unit's to do: somebody has the case, a handover is to be answered, or a ticket is out."""
+
+
+class Anchors(Wire):
+    """Where a phase is fastened, beside the instant at which it is planned."""
+
+    since: Time | None = None
+    """It counts from then, where that is later: a visit's time, or a ticket's first instant (K2)."""
+    until: Time | None = None
+    """It ends by itself then: a ticket's last instant (K2a)."""
+    named: HsaId | None = None
+    """Who is to be told first, where they are there (K6b)."""
 
 
 class NoLadder(LookupError):  # noqa: N818 - reads as what it says
     """The policy leaves such a case without a ladder. A policy that was checked when it was loaded does not."""
 
 
-def plan(region: Region, phase: Phase, subject: Subject, since: datetime, *, given_back: bool = False) -> Plan:
-    """The phase's plan from ``since`` (aware) on: its due instant and its moments, in the order of time.
+def plan(
+    region: Region,
+    phase: Phase,
+    subject: Subject,
+    at: datetime,
+    anchors: Anchors | None = None,
+    *,
+    given_back: bool = False,
+) -> Plan:
+    """The phase's plan from the instant ``at`` (aware) on: its due instant and its moments, in the order of time.
 
     ``given_back``: the case waits again, as whoever had it does not any more.
 
     Raises:
         NoLadder: the policy has none for such a case.
     """
+    anchors = anchors or Anchors()
+    since = max(at, anchors.since or at)
     ladder = _ladder(region, phase, subject)
     due_at = _instant(region, ladder, subject, since, ladder.due)
     steps = _alerts if phase in NOT_OFFERED else _steps
@@ -40,13 +62,53 @@ def plan(region: Region, phase: Phase, subject: Subject, since: datetime, *, giv
     moments += _beside_the_ladder(region, phase, subject, since, due_at, given_back=given_back)
     # Python's sort keeps the order of what falls on one instant: the ladder's own order.
     moments.sort(key=lambda moment: moment.at)
-    return Plan(
+    whole = Plan(
         phase=phase,
         since=since,
         due_at=due_at,
         moments=tuple(_without_silence(moments, since, ladder_ends)),
         policy=region.version,
     )
+    return _fastened(whole, subject, at, anchors, region)
+
+
+def _fastened(whole: Plan, subject: Subject, at: datetime, anchors: Anchors, region: Region) -> Plan:
+    if anchors.until:
+        return _until(whole, anchors.until)
+    if subject.kind is Kind.SCHEDULED_VISIT and whole.phase is Phase.WAITING:
+        return _visit(whole, at)
+    if anchors.named and region.can_be_called(anchors.named, subject.unit, at):
+        return _to_whom_is_meant(whole, anchors.named)
+    return whole
+
+
+def _until(whole: Plan, until: datetime) -> Plan:
+    """Nothing of it happens after that instant, at which it ends; and it is to be done with by then (K2a)."""
+    before = tuple(moment for moment in whole.moments if moment.at < until)
+    end = Moment(at=until, do="expire")
+    return whole.model_copy(update={"due_at": min(whole.due_at or until, until), "moments": (*before, end)})
+
+
+def _visit(whole: Plan, at: datetime) -> Plan:
+    """A visit is due at its time, neither later nor earlier (K2); before that, nobody is called to it.
+
+    Its unit's phone rings then, whatever the ladder's clock says: the patient is there.
+    """
+    moments = whole.moments
+    if whole.since > at:
+        first = next((moment for moment in moments if moment.do == "notify"), None)
+        rest = tuple(moment for moment in moments if moment is not first or moment.at > whole.since)
+        moments = (Moment(at=whole.since, do="begin_visit"), *rest)
+    return whole.model_copy(update={"due_at": whole.since, "moments": moments})
+
+
+def _to_whom_is_meant(whole: Plan, named: str) -> Plan:
+    """The named person, then the unit, then its manager: who is meant is told first (K6b)."""
+    first = next((moment for moment in whole.moments if moment.do == "notify"), None)
+    moments = tuple(
+        moment.model_copy(update={"staff": named}) if moment is first else moment for moment in whole.moments
+    )
+    return whole.model_copy(update={"moments": moments})
 
 
 def _ladder(region: Region, phase: Phase, subject: Subject) -> Ladder:
@@ -82,6 +144,8 @@ def _instant(region: Region, ladder: Ladder, subject: Subject, since: datetime, 
     """The instant when ``after`` has passed on the ladder's clock."""
     if ladder.clock == "always":
         return since + after
+    if ladder.clock == "working_days":
+        return region.calendars[subject.unit].after_working_days(since, after)
     # A clock that never runs again would leave the case without an instant: rather too early than never.
     return region.calendars[subject.unit].after(since, after) or since + after
 

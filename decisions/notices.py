@@ -4,7 +4,7 @@ from datetime import tzinfo
 from typing import Final, Protocol
 
 from decisions.effects import Notice, Recipient
-from omhand.contract.directory import Unit
+from omhand.contract.directory import Staff, Unit
 from omhand.contract.names import Channel, Kind, Phase, Reason
 from omhand.contract.wire import Wire
 
@@ -48,19 +48,38 @@ REASON_WORDS: Final = {
     Reason.UNANSWERED: "Konsultationen är inte besvarad",
     Reason.CLOSING_SOON: "Enheten stänger snart och ärendet är inte omhändertaget",
     Reason.LEFT_AT_CLOSING: "Ärendet är kvar vid stängning",
+    Reason.MESSAGE: "Patienten har skrivit i ärendet",
+    Reason.TICKET_EXPIRED: "Bokningsbiljetten har gått ut utan att någon tid har bokats",
+    Reason.BOOKING_CANCELLED: "Besökets bokade tid gäller inte längre",
     Reason.MANAGER_ALERT: "Till verksamhetschef: ärendet har inte hanterats i tid",
     Reason.GATEWAY_FAILED: "Till verksamhetschef: en avisering om ärendet kunde inte levereras",
+    Reason.NO_FREE_TIMES: "Till verksamhetschef: enheten har inga lediga tider att boka",
 }
 
 ACCEPTED_WORDS: Final = "Påminnelse: ärendet är accepterat men inte avslutat"
+TICKET_WORDS: Final = {
+    Reason.NEW_CASE: "Ny bokningsbiljett: patienten har inte bokat tid än",
+    Reason.REMINDER: "Påminnelse: bokningsbiljetten är inte använd",
+    Reason.MANAGER_ALERT: "Till verksamhetschef: bokningsbiljetten är inte använd",
+}
+MESSAGE_WORDS: Final = {
+    Reason.NEW_CASE: "En patient har skrivit och väntar på svar",
+    Reason.REMINDER: "Påminnelse: patienten har inte fått svar",
+    Reason.MANAGER_ALERT: "Till verksamhetschef: patienten har inte fått svar i tid",
+}
 UNANSWERED_WORDS: Final = "Till verksamhetschef: en överlämning har inte besvarats i tid"
 
 
-def address(notice: Addressed, unit: Unit | None) -> Address:
-    """Whom to reach: the unit's phone, or its manager by phone where there is one, else by email."""
+def address(notice: Addressed, unit: Unit | None, staff: Staff | None = None) -> Address:
+    """Whom to reach: the unit's phone, or its manager by phone where there is one, else by email.
+
+    A member of staff who is meant has a phone of their own; one who has none any more is reached by the unit's (K6b).
+    """
     if unit is None:
         return Address(channel=Channel.PHONE, recipient="")
-    if notice.to == "unit":
+    if notice.to == "staff" and staff and staff.phone:
+        return Address(channel=Channel.PHONE, recipient=staff.phone)
+    if notice.to in {"unit", "staff"}:
         return Address(channel=Channel.PHONE, recipient=unit.phone)
     if notice.to == "manager" and unit.manager.phone:
         return Address(channel=Channel.PHONE, recipient=unit.manager.phone)
@@ -83,4 +102,5 @@ def _why(notice: Notice) -> str:
         return ACCEPTED_WORDS
     if notice.phase is Phase.HANDOVER and notice.reason is Reason.MANAGER_ALERT:
         return UNANSWERED_WORDS
-    return REASON_WORDS[notice.reason]
+    of_phase = {Phase.TICKET: TICKET_WORDS, Phase.MESSAGE: MESSAGE_WORDS}.get(notice.phase, {})
+    return of_phase.get(notice.reason, REASON_WORDS[notice.reason])

@@ -39,6 +39,8 @@ class Region:
     staff: Mapping[str, Staff]
     calendars: Mapping[str, Calendar]
     zone: tzinfo
+    code: str | None = None
+    """The county's; patients of another are out-of-region patients (P7)."""
 
     @classmethod
     def of(cls, version: int, directory: Directory, policy: Policy, zone: tzinfo, holidays: frozenset[date]) -> Self:
@@ -53,6 +55,7 @@ class Region:
                 unit.id: Calendar(weekly(unit.opening), weekly(unit.on_call), zone, holidays) for unit in directory.unit
             },
             zone=zone,
+            code=directory.region,
         )
 
     def under(self, other: "Region") -> "Region":
@@ -69,6 +72,16 @@ class Region:
         return member is not None and any(
             work.unit == unit and profession in {None, work.profession} for work in member.works_at
         )
+
+    def is_there(self, staff: str, unit: str, at: datetime) -> bool:
+        """Whether this member of staff works at this unit, and is not absent that day (K6b)."""
+        return self.works(staff, unit) and not any(
+            absence.first_day <= self.day_of(at) <= absence.last_day for absence in self.staff[staff].absent
+        )
+
+    def can_be_called(self, staff: str, unit: str, at: datetime) -> bool:
+        """Whether they are there, and have a phone of their own."""
+        return self.is_there(staff, unit, at) and self.staff[staff].phone is not None
 
     def is_clinical(self, profession: str) -> bool:
         """Whether the profession works clinically with patients (K1d)."""

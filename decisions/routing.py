@@ -6,7 +6,6 @@ K1a-c, K2a, K5a, K5c, and the rows of ``clauses.md`` about what the text leaves 
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from decisions.lifecycle import TABLE
 from omhand.contract.names import EMERGENCY_PRIORITY, Kind, Level, Origin
 from omhand.contract.opening import Opening, Ticket, TriageOutcome
 from omhand.contract.policy import Routing
@@ -40,11 +39,6 @@ def route(outcome: TriageOutcome, routing: Routing, today: date) -> Route | NotI
     kind = _kind(outcome)
     if isinstance(kind, NotInRoutine):
         return kind
-    if kind not in TABLE:
-        return NotInRoutine(
-            message=f"this outcome becomes a {kind}, which this version of Omhand does not take yet:"
-            " handle it as the routine says, outside Omhand"
-        )
     return Route(kind=kind, profession=_profession(outcome, kind, routing, today))
 
 
@@ -110,13 +104,13 @@ def opening_of(outcome: TriageOutcome, to: Route, now: datetime, ticket_valid: t
 
 def outside_the_routine(kind: Kind, opening: Opening) -> NotInRoutine | None:
     """Why a case that somebody started directly is not what the routine gives; None where it is."""
-    if kind not in TABLE:
-        return NotInRoutine(message=f"this version of Omhand does not take a {kind} yet")
     if opening.priority == EMERGENCY_PRIORITY:
         return NotInRoutine(message=EMERGENCY)
     match kind:
         case Kind.DROP_IN_VISIT:
             return _drop_in_fault(opening)
+        case Kind.SCHEDULED_VISIT:
+            return _scheduled_visit_fault(opening)
         case Kind.PHONE_CONSULTATION:
             return _phone_consultation_fault(opening)
         case _:
@@ -129,6 +123,19 @@ def _phone_consultation_fault(opening: Opening) -> NotInRoutine | None:
     return NotInRoutine(
         message="level: a digital patient who is to be helped digitally comes as a drop-in visit (2-5) or with a"
         " booking ticket (6-11), not by a consultation from 1177 by phone (K5a)"
+    )
+
+
+def _scheduled_visit_fault(opening: Opening) -> NotInRoutine | None:
+    if opening.patient is not None and not opening.patient.digital:
+        return NotInRoutine(
+            message="patient.digital: a scheduled visit is digital, and this patient is not (K2a, P4):"
+            " let 1177 hand it over by a consultation, or book outside Omhand"
+        )
+    if opening.is_by_a_unit or opening.origin is Origin.PATIENT or opening.priority in BOOKED_PRIORITIES:
+        return None
+    return NotInRoutine(
+        message="priority: a visit that comes of triage has priority 6-11 (K2a); with 2-5 or 12 it is a drop-in visit"
     )
 
 

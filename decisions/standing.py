@@ -4,7 +4,7 @@ from decisions.case import Case, Handover
 from decisions.effects import Refusal
 from decisions.lifecycle import TABLE
 from omhand.contract.actions import Accept, Action, Refuse
-from omhand.contract.names import Code, Status
+from omhand.contract.names import Code
 from omhand.contract.opening import StaffMember
 
 
@@ -25,7 +25,7 @@ def offer_gone(case: Case, action: Accept | Refuse) -> Refusal | None:
 
 def not_offered(case: Case, unit: str) -> Refusal | None:
     """The unit has to be responsible, or to have an offer. One that had is told further on who was first."""
-    was_asked = unit in case.asked and case.status is Status.ACCEPTED
+    was_asked = unit in case.asked and case.holder is not None
     return None if was_asked else not_concerned(case, unit)
 
 
@@ -48,14 +48,14 @@ def not_responsible(case: Case, action: Action) -> Refusal | None:
 
 def somebody_has(case: Case) -> Refusal | None:
     """Nobody may have accepted it."""
-    if case.status is not Status.ACCEPTED:
+    if case.holder is None:
         return None
     return Refusal(code=Code.ALREADY_ACCEPTED, message=f"{who_has(case)} already.")
 
 
 def too_early(case: Case, action: Action) -> Refusal | None:
     """Somebody has to have accepted it."""
-    if action.name in TABLE[case.kind][case.status]:
+    if case.holder and action.name in TABLE[case.kind][case.status]:
         return None
     return Refusal(code=Code.NOT_ACCEPTED, message=f"Accept the case first: {who_has(case)}.")
 

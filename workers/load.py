@@ -1,14 +1,19 @@
 """Stores a checked directory and policy as a new version of the rules (contract §7)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from asyncpg import Connection
-from asyncpg.pool import PoolConnectionProxy
+from typing import Final
 
 from activities.postgres.pool import open_pool, query
+from activities.slots import LeftOut, Published, Transaction, leave_out, publish
+from decisions.facts import FoundSlot
+from omhand.contract.directory import Directory
+from omhand.contract.wire import read
 from workers.rule_files import RuleFiles, read_files
+
+MOVE_FIRST: Final = "move or cancel that visit first"
 
 
 class LoadError(Exception):
@@ -19,11 +24,26 @@ class LoadError(Exception):
         self.faults = tuple(faults)
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The version that is in force, and what has become of bookable times."""
+
+    version: int
+    slots: Published
+    left_out: LeftOut
+
+
 async def load(dsn: str, directory: Path, policy: Path) -> int:
-    """Store both files as a new version, and give its number; the newest's, where that says the same already.
+    """As `store`, for those who only want to know the version."""
+    return (await store(dsn, directory, policy)).version
+
+
+async def store(dsn: str, directory: Path, policy: Path) -> Loaded:
+    """Store both files as a new version, where they do not say the same as the newest, and publish their times (P2).
 
     Raises:
-        LoadError: something is wrong in them, or they leave out a unit that has open cases. Nothing has been stored.
+        LoadError: something is wrong in them, or they leave out a unit that has open cases, or change a time that a
+            case holds. Nothing has been stored.
         OSError, TimeoutError, asyncpg.PostgresError: the database cannot be reached, or has not been migrated.
     """
     files = await asyncio.to_thread(read_files, directory, policy)
@@ -31,24 +51,37 @@ async def load(dsn: str, directory: Path, policy: Path) -> int:
         raise LoadError(files.faults)
     async with open_pool(dsn, most=1) as pool, pool.acquire() as connection, connection.transaction():
         await connection.execute(query("lock_rules"))
-        await _keeps_responsible_units(connection, files, directory)
+        told = read(Directory, files.directory)
+        slots = await publish(connection, told.slot, by_directory=True)
+        faults = [f"{directory.name}: {fault}" for fault in held_faults(slots.held)]
+        faults += [f"{directory.name}: {fault}" for fault in await _missing_units(connection, files)]
+        if faults:
+            raise LoadError(faults)
+        left_out = await leave_out(
+            connection,
+            slots=[slot.id for slot in told.slot],
+            units=[unit.id for unit in told.unit],
+            professions=[profession.name for profession in told.profession],
+        )
         version: int = await connection.fetchval(query("load_rules"), files.directory, files.policy)
-        return version
+        return Loaded(version, slots, left_out)
 
 
-async def _keeps_responsible_units(
-    connection: "Connection | PoolConnectionProxy", files: RuleFiles, directory: Path
-) -> None:
+def held_faults(slots: Sequence[FoundSlot]) -> Iterator[str]:
+    """Of times that a file changes, and that cases hold: the patient has been told another one."""
+    for slot in slots:
+        yield f"slot {slot.id}: is changed, and case {slot.held_by} holds it: {MOVE_FIRST}"
+
+
+async def _missing_units(connection: Transaction, files: RuleFiles) -> list[str]:
     """A unit that is responsible for open cases stays: nobody else could accept, close or be called about them (H3)."""
     known = {unit["id"] for unit in files.directory["unit"]}
     rows = await connection.fetch(query("units_with_open_cases"))
-    faults = [
-        f"{directory.name}: unit {row['unit_id']}: is left out, and is responsible for {row['open_cases']} open cases"
+    return [
+        f"unit {row['unit_id']}: is left out, and is responsible for {row['open_cases']} open cases"
         for row in rows
         if row["unit_id"] not in known
     ]
-    if faults:
-        raise LoadError(faults)
 
 
 def check_files(directory: Path, policy: Path) -> list[str]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from activities.holidays import days_that_count_as_sundays
-from omhand.contract.directory import Directory, faults_between
+from omhand.contract.directory import Directory, Slot, faults_between
 from omhand.contract.policy import Policy, faults_with
 from omhand.contract.wire import Wire, faults_of, named
 
@@ -49,6 +49,27 @@ def read_files(directory: Path, policy: Path) -> RuleFiles:
         f"{policy.name}: {fault}" for fault in rules.faults
     ]
     return RuleFiles(region.json, rules.json, tuple(faults))
+
+
+class SlotFile(Wire):
+    """A file of nothing but bookable times, each as the directory's file has them."""
+
+    slot: Annotated[tuple[Slot, ...], Field(min_length=1)]
+
+
+def read_slots(path: Path) -> tuple[tuple[Slot, ...], list[str]]:
+    """The bookable times of a file, and what is wrong in it by itself, each fault as ``place: what is wrong``.
+
+    Where there are faults, the times are those that are left for `slot_faults`.
+    """
+    file = _read(path, SlotFile, _REGION_STAND_INS)
+    return (file.model.slot if file.model else ()), file.faults
+
+
+def slot_faults(slots: Sequence[Slot], directory: Directory) -> list[str]:
+    """What is wrong in bookable times by this directory, or between them."""
+    between = faults_between(directory.model_copy(update={"slot": tuple(slots)}))
+    return [fault for fault in between if fault.startswith("slot ")]
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
+from activities.answers import Answers
 from activities.consultations import Consultations
 from activities.directory import Rules
 from activities.notices import Gateway
@@ -113,6 +114,7 @@ def _of_cases(client: Client, pool: asyncpg.Pool, rules: Rules) -> list[Callable
     consultations, reports = Consultations(pool), Reports(pool, rules, client)
     return [
         Records(pool, rules).record,
+        Answers(pool).look_up_answered,
         rules.look_up,
         rules.look_up_opening,
         rules.look_up_route,
@@ -121,6 +123,7 @@ def _of_cases(client: Client, pool: asyncpg.Pool, rules: Rules) -> list[Callable
         consultations.look_up_asking,
         reports.compare,
         reports.record_alarms,
+        reports.look_for_free_times,
     ]
 
 

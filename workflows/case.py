@@ -16,19 +16,28 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from decisions import decide as rules
+from decisions.booking import TAKEN, UNKNOWN
 from decisions.case import WATCH, Case, view
 from decisions.effects import Decision, Notice, Refusal, taken_up
-from decisions.errands import LOOK_UP, LOOK_UP_OPENING, RECORD, Access, OpeningQuestion, Recorded, Step
-from decisions.facts import Facts, OpeningFacts, question
-from decisions.file import LOG_FULL, CaseFile
-from decisions.routing import outside_the_routine
-from omhand.contract.actions import By, Consult, Note
-from omhand.contract.names import ActionName, Code, Kind, StartFault, case_workflow_id
-from omhand.contract.opening import GivenOpening, Opening, read_opening
+from decisions.errands import (
+    LOOK_UP_OPENING,
+    RECORD,
+    Access,
+    OpeningQuestion,
+    Recorded,
+    Step,
+)
+from decisions.file import CaseFile
+from decisions.receiving import OpeningFacts
+from omhand.contract.actions import By
+from omhand.contract.names import Code, Kind, StartFault
+from omhand.contract.opening import Opening
 from omhand.contract.wire import Malformed, Number, Wire, read
+from workflows.acting import TimeGone, answered_before, cause_of, decided, is_of_action
 from workflows.errands import OutOfPatience, run_errand
 from workflows.failures import start_failure
 from workflows.inbox import Inbox, Incoming
+from workflows.opening import opening_in
 from workflows.operators import Listing, details, next_up
 from workflows.post import Post
 from workflows.reading import one_object
@@ -39,10 +48,6 @@ STOPPED_FROM_OUTSIDE: Final = "stop_workflow"
 
 SHORTEST_PATIENCE: Final = timedelta(seconds=10)
 """An action is given at least so long before what is due goes first."""
-
-CAME_LATER: Final = frozenset({ActionName.HAND_OVER, ActionName.CONSULT})
-HAND_OVER_AND_CONSULT: Final = "hand-over-and-consult"
-"""The patch before which these were refused at once: a case whose history tells of that goes on refusing them."""
 
 LINGER: Final = timedelta(milliseconds=10)
 
@@ -141,25 +146,19 @@ class CaseShell:
             await self._open(given)
 
     async def _open(self, given: Mapping[str, object]) -> None:
-        # Its own id is made of its case's, and may be longer than a caller's.
-        is_of_a_case = asking_case(workflow.info().workflow_id.removeprefix(case_workflow_id(""))) is not None
-        try:
-            opening = read_opening(self.kind, given, Opening if is_of_a_case else GivenOpening)
-        except Malformed as fault:
-            raise start_failure(StartFault.INVALID_CASE, str(fault)) from None
-        if workflow.info().workflow_id != case_workflow_id(opening.case_id):
-            raise start_failure(StartFault.INVALID_CASE, "case_id: the workflow id must be case-<case_id>")
-        outside = outside_the_routine(self.kind, opening)
-        if outside:
-            raise start_failure(StartFault.NOT_IN_ROUTINE, outside.message)
+        opening = opening_in(self.kind, given)
         now = workflow.now()
-        asked = OpeningQuestion(kind=self.kind, opening=opening, at=now, run_id=self._first_run)
+        sent_at = workflow.info().start_time
+        asked = OpeningQuestion(kind=self.kind, opening=opening, at=now, sent_at=sent_at, run_id=self._first_run)
         facts = await run_errand(LOOK_UP_OPENING, asked, OpeningFacts, "look up unit, profession and ladder")
         if facts.refused:
             raise start_failure(facts.refused.fault, facts.refused.message)
-        decision = rules.open_case(self.kind, opening, facts.first_phase(), now, asking_case(opening.case_id))
+        decision = rules.open_case(self.kind, opening, facts, now, asking_case(opening.case_id))
         self._file = CaseFile.begin(decision)
-        await self._carry_out(None, self._step(decision, opening=opening))
+        try:
+            await self._carry_out(None, self._step(decision, opening=opening))
+        except TimeGone as gone:
+            raise start_failure(StartFault.INVALID_CASE, f"booking.{gone.refusal.message}") from None
         await self._relatives.tell_linked(self._linked)
 
     def _carry_on(self, carried: Carried) -> None:
@@ -243,7 +242,7 @@ class CaseShell:
             return True
         if incoming.name in LOOKS:
             decision = await LOOKS[incoming.name](self._case, incoming.at, self._until_next())
-            incoming.answer = self.view()
+            incoming.answer = self._answer_to(incoming)
             is_known = not decision.events or incoming.cause in self._open_file.answers
             return is_known or await self._happen(decision, incoming.cause)
         return await self._act(incoming)
@@ -256,53 +255,49 @@ class CaseShell:
         except Malformed as malformed:
             fault = Refusal(code=Code.INVALID_ACTION, message=str(malformed))
         action_id = rules.action_id_of(payload)
-        cause = f"action:{action_id}" if action_id else incoming.cause
-        if self._answer_as_before(incoming, cause):
+        cause = cause_of(action_id) if action_id else incoming.cause
+        if await self._answer_as_before(incoming, cause):
             return True
-        result = fault or await self._decide(incoming, payload)
+        result = fault or await decided(self._open_file, incoming.name, payload, incoming.at, self._until_next())
         by = rules.actor_of(payload)
+        try:
+            return await self._settle(incoming, result, by, cause)
+        except TimeGone as gone:
+            return await self._settle(incoming, gone.refusal, by, cause)
+
+    async def _settle(self, incoming: Incoming, result: Decision | Refusal, by: By | None, cause: str) -> bool:
+        """Write down what has been decided, or that it was refused; False where the log went on otherwise.
+
+        Raises:
+            TimeGone: it books a time that another case was quicker to get.
+        """
         decision = self._refuse(incoming, by, result) if isinstance(result, Refusal) else result
         before = self._open_file
-        self._file = before.after(decision).answered(cause if action_id else None, incoming.refusal)
+        self._file = before.after(decision).answered(cause if is_of_action(cause) else None, incoming.refusal)
         access = Access(at=incoming.at, by=by, action=incoming.shown_name)
         if not await self._carry_out(before, self._step(decision, cause, access)):
             incoming.refusal = None
             return False
-        incoming.answer = self.view()
+        incoming.answer = self._answer_to(incoming)
         if not self._case.is_open and decision.events:
             await self._relatives.tell_linked(self._linked)
         return True
 
-    def _answer_as_before(self, incoming: Incoming, cause: str) -> bool:
-        earlier = self._open_file.answers.get(cause)
+    async def _answer_as_before(self, incoming: Incoming, cause: str) -> bool:
+        earlier = await answered_before(self._open_file, cause, self._until_next())
         if earlier is None:
             return False
-        then = self._open_file.as_of(earlier.seq)
         incoming.refusal = earlier.refusal
-        incoming.answer = self._shown(then, then.log[-1].at)
+        if incoming.is_awaited:
+            then = self._open_file.as_of(earlier.seq)
+            incoming.answer = self._shown(then, then.log[-1].at)
         return True
 
-    async def _decide(self, incoming: Incoming, payload: Mapping[str, object]) -> Decision | Refusal:
-        action = rules.read_action(incoming.name, payload)
-        if isinstance(action, Refusal):
-            return action
-        hindrance = rules.hindrance(self._case, action)
-        if hindrance:
-            return hindrance
-        if action.name in CAME_LATER and not workflow.patched(HAND_OVER_AND_CONSULT):
-            return rules.wrong_kind(self._case, action)
-        if isinstance(action, Note | Consult) and self._open_file.is_full:
-            return LOG_FULL
-        asked = question(self._case, action, incoming.at)
-        summary = f"look up who may {action.name}"
-        facts = await run_errand(LOOK_UP, asked, Facts, summary, patience=self._until_next())
-        return rules.decide(self._case, action, incoming.at, facts)
+    def _answer_to(self, incoming: Incoming) -> dict[str, Any]:
+        return self.view() if incoming.is_awaited else {}
 
     def _refuse(self, incoming: Incoming, by: By | None, refusal: Refusal) -> Decision:
         incoming.refusal = refusal
-        if self._open_file.is_full:
-            # The access log still says that somebody tried.
-            return Decision(self._case)
         return rules.rejected(self._case, incoming.shown_name, by, refusal, incoming.at)
 
     def _until_next(self) -> timedelta:
@@ -321,8 +316,14 @@ class CaseShell:
         """Write everything down in one transaction; only then is anybody told.
 
         False where a task that was lost had written something else: that has happened, and the step has not.
+
+        Raises:
+            TimeGone: it books a time that is not free any more: nothing has happened.
         """
         recorded = await self._write(step, "record " + ", ".join(event.event for event in step.events))
+        if recorded.slot_fault:
+            self._file = before
+            raise TimeGone(UNKNOWN if recorded.slot_fault == "unknown" else TAKEN)
         decision = Decision(step.case, step.events, step.notices)
         if recorded.ahead:
             decision = taken_up(step.case.case_id, before.case if before else None, [e.event for e in recorded.ahead])
@@ -363,7 +364,7 @@ class CaseShell:
 
     async def _write(self, step: Step, summary: str) -> Recorded:
         recorded = await run_errand(RECORD, step, Recorded, summary)
-        self._linked = recorded.linked
+        self._linked = self._linked if recorded.slot_fault else recorded.linked
         return recorded
 
     def _show(self) -> None:

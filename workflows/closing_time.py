@@ -1,4 +1,4 @@
-"""``ClosingTime``: a unit has closed; are the cases that Postgres has those that run? (P6).
+"""``ClosingTime``: a unit has closed; are the cases that Postgres has those that run, and can patients book? (P6, P2).
 
 A schedule a unit starts it (``workers.schedules``). What differs is looked at again before it counts: cases are opened,
 taken and closed while they are compared. Then managers are told first, and the run fails last.
@@ -23,9 +23,11 @@ from decisions.closing_check import (
     Comparing,
     Comparison,
     alarm_of,
+    alarm_of_missing_times,
     by_email,
     report,
 )
+from decisions.free_times import LOOK_FOR_FREE_TIMES, FreeTimes
 from omhand.contract.names import CASES_DIFFER, StartFault
 from omhand.contract.wire import Malformed, read
 from workflows.errands import FOR_EVER, raise_if_final, run_errand, start_sending
@@ -39,6 +41,9 @@ LOOKED_AT_AGAIN_AFTER: Final = (timedelta(seconds=2), timedelta(seconds=10), tim
 COMPARING: Final = timedelta(minutes=10)
 """One look at all cases of a unit: a few milliseconds each."""
 SIGN_OF_LIFE: Final = timedelta(seconds=30)
+
+FREE_TIMES: Final = "free-times"
+"""The patch's name: a check that has gone past it, before there was such a look, ends without one."""
 
 AT_ONCE: Final = 100
 """So many alarms are on their way together: a run may not have 2,000 activities pending."""
@@ -57,11 +62,12 @@ class ClosingTime(NoCase):
         """
         comparing = self._read(args)
         comparison = await self._compare(comparing)
-        if not comparison.differences:
-            return Checked(unit=comparing.unit, at=comparing.at, compared=comparison.compared).to_json()
-        workflow.set_current_details(report(comparing, comparison, {}))
-        untold = await self._tell([alarm_of(each, comparing) for each in comparison.differences])
-        raise ApplicationError(report(comparing, comparison, untold), type=CASES_DIFFER, non_retryable=True)
+        untold = await self._tell_of(comparing, comparison)
+        no_free_times = workflow.patched(FREE_TIMES) and await self._are_times_missing(comparing)
+        if comparison.differences:
+            raise ApplicationError(report(comparing, comparison, untold), type=CASES_DIFFER, non_retryable=True)
+        checked = Checked(unit=comparing.unit, at=comparing.at, compared=comparison.compared)
+        return checked.model_copy(update={"no_free_times": no_free_times}).to_json()
 
     def _read(self, args: Sequence[RawValue]) -> Comparing:
         try:
@@ -96,6 +102,20 @@ class ClosingTime(NoCase):
             raise
         else:
             return found
+
+    async def _tell_of(self, comparing: Comparing, comparison: Comparison) -> dict[str, str]:
+        if comparison.differences:
+            workflow.set_current_details(report(comparing, comparison, {}))
+        return await self._tell([alarm_of(each, comparing) for each in comparison.differences])
+
+    async def _are_times_missing(self, comparing: Comparing) -> bool:
+        """Whether the unit has nothing to book, which its manager is told. That is no difference of any case (P2)."""
+        times = await run_errand(LOOK_FOR_FREE_TIMES, comparing, FreeTimes, "look for free times to book")
+        if times.are_missing:
+            untold = await self._tell([alarm_of_missing_times(comparing, times.day)])
+            for why in untold.values():
+                workflow.logger.warning("nobody could be told that %s has no free times: %s", comparing.unit, why)
+        return times.are_missing
 
     async def _tell(self, alarms: Sequence[Alarm]) -> dict[str, str]:
         """Tell the manager, and again by email where that failed; the cases of which nobody could be told, and why."""

@@ -13,16 +13,26 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 from omhand.contract.names import CLOSING_TYPE, INTAKE_TYPE, VIEW_QUERY, WORKFLOW_TYPES, StartFault
+from workflows.administrative_case import AdministrativeCase
 from workflows.case import CaseShell
 from workflows.closing_time import ClosingTime
 from workflows.consultation import Consultation
 from workflows.drop_in_visit import DropInVisit
 from workflows.failures import start_failure
 from workflows.intake import Intake
+from workflows.message_thread import MessageThread
 from workflows.no_case import NoCase
 from workflows.phone_consultation import PhoneConsultation
+from workflows.scheduled_visit import ScheduledVisit
 
-KINDS: Final[tuple[type[CaseShell], ...]] = (DropInVisit, Consultation, PhoneConsultation)
+KINDS: Final[tuple[type[CaseShell], ...]] = (
+    DropInVisit,
+    ScheduledVisit,
+    AdministrativeCase,
+    Consultation,
+    PhoneConsultation,
+    MessageThread,
+)
 TYPES: Final[Mapping[str, type[CaseShell] | type[NoCase]]] = MappingProxyType(
     {WORKFLOW_TYPES[shell.kind]: shell for shell in KINDS} | {INTAKE_TYPE: Intake, CLOSING_TYPE: ClosingTime}
 )
@@ -39,19 +49,9 @@ class Nothing(NoCase):
         raise start_failure(StartFault.INVALID_CASE, message)
 
 
-class NotYet(Nothing):
-    """A kind of the contract that is not here yet."""
-
-    async def run(self, _args: Sequence[RawValue]) -> dict[str, Any]:
-        """Fails at once, and says so."""
-        message = f"this version of Omhand does not take a {workflow.info().workflow_type} yet"
-        raise start_failure(StartFault.NOT_IN_ROUTINE, message)
-
-
 def shell_of(workflow_type: str) -> CaseShell | NoCase:
     """Who answers for workflows of this type."""
-    missing = NotYet if workflow_type in WORKFLOW_TYPES.values() else Nothing
-    return TYPES.get(workflow_type, missing)()
+    return TYPES.get(workflow_type, Nothing)()
 
 
 @workflow.defn(dynamic=True)

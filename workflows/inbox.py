@@ -35,6 +35,8 @@ class Incoming:
     name: str
     args: Sequence[RawValue] = ()
     rule: Rule | None = None
+    is_awaited: bool = False
+    """Somebody waits for its answer: it is an update. A view of a long log is not made for nobody."""
     done: bool = False
     refusal: Refusal | None = None
     answer: dict[str, Any] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class Inbox:
             ApplicationError: a refusal, with its code as type; or the case could not be opened.
         """
         info = workflow.current_update_info()
-        incoming = Incoming(workflow.now(), f"update:{info.id if info else ''}", name, args)
+        incoming = Incoming(workflow.now(), f"update:{info.id if info else ''}", name, args, is_awaited=True)
         self._waiting.append(incoming)
         return await self._answered(incoming)
 

@@ -71,7 +71,7 @@ def details(case: Case, linked: Sequence[str], now: datetime) -> str:
 
 
 def _relations(case: Case) -> Iterator[tuple[str, str]]:
-    """What of a case most have not: a handover that waits, consultations, the case that asks."""
+    """What of a case most have not: a handover that waits, a ticket or a time, consultations, the case that asks."""
     pending = case.handover
     if pending:
         by = f", to be answered by {_utc(pending.plan.due_at)}" if pending.plan.due_at else ""
@@ -79,6 +79,10 @@ def _relations(case: Case) -> Iterator[tuple[str, str]]:
             "Handover",
             f"to {pending.to_unit} ({pending.ground}){by}; {case.responsible_unit} is responsible until then",
         )
+    if case.ticket and case.booking is None:
+        yield "Ticket", f"of {case.ticket.unit}, valid until {_utc(case.ticket.valid_until)}"
+    if case.booking:
+        yield "Booked", f"{_utc(case.booking.starts_at)} at {case.booking.unit}"
     if case.consultations:
         yield "Consultations", ", ".join(f"{each.case_id} ({each.status})" for each in case.consultations)
     if case.asker:
@@ -106,7 +110,9 @@ def _deed(case: Case, moment: Moment) -> str:
     if moment.do == "offer" and not moment.off:
         return f"offer to {', '.join(moment.units) or 'nobody: the manager is alerted'} ({moment.why})"
     return {
-        "notify": f"notify {unit}",
+        "notify": f"notify {moment.staff or unit}",
+        "begin_visit": f"the visit begins: notify {unit}",
+        "expire": f"the ticket runs out: tell {unit}, and close the case",
         "offer": f"notify {unit}",
         "alert_manager": f"alert the manager of {unit}",
         "tell_sender": f"tell {case.responsible_unit} that {unit} has not answered",

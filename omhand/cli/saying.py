@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Annotated, NoReturn, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Final, NoReturn, TypeVar
 
 import typer
 
+from omhand.cli.showing import shown
 from omhand.client import CaseClient, CaseError, NotConfigured
 from omhand.codec import KeyRingError
 from omhand.contract.wire import Malformed
@@ -43,6 +44,22 @@ def say_refusal(code: str, message: str, *, as_json: bool, line: int | None = No
 def say_json(value: object) -> None:
     """Say one JSON document, on one line."""
     typer.echo(json.dumps(value))
+
+
+SLOT_WORDS: Final = {
+    "published": "bookable from now on",
+    "unchanged": "bookable as before",
+    "stay_withdrawn": "withdrawn by hand, and stay so until they are published with `omhand slots`",
+    "withdrawn": "withdrawn, as the directory has them, their unit or their profession no more",
+    "kept": "kept, as cases hold them, though the directory has them no more",
+}
+
+
+def say_slots(became: Mapping[str, Sequence[str]]) -> None:
+    """Say what has become of bookable times, where there are any."""
+    for what, slots in became.items():
+        if slots:
+            typer.echo(f"slots {SLOT_WORDS[what]}: {shown(', '.join(slots)).plain}")
 
 
 def ask(ctx: typer.Context, job: Callable[[CaseClient], Awaitable[T]], *, as_json: bool) -> T:

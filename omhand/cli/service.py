@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import asyncpg
 import typer
 
-from omhand.cli.saying import AsJson, bad_usage, refuse, say_json
+from omhand.cli.saying import AsJson, bad_usage, refuse, say_json, say_slots
 from omhand.client.lists import DATABASE_URL
 from omhand.codec import EncryptionCodec, KeyRingError
 
@@ -50,7 +50,7 @@ def dev(
     When all of it answers it prints `ready ` and a JSON object. Ctrl-C stops it.
     """
     _log_in_json(wanted=as_json)
-    program = _program("dev")
+    program = the_program("dev")
     options = program.DevOptions(
         state=state,
         temporal_port=temporal_port,
@@ -70,7 +70,7 @@ def dev(
 def worker(ctx: typer.Context, *, as_json: ServerJson = False) -> None:
     """Serve cases and send notifications, until SIGINT or SIGTERM."""
     _log_in_json(wanted=as_json)
-    program, settings, logs = _program("worker"), _program("settings"), _program("logs")
+    program, settings, logs = the_program("worker"), the_program("settings"), the_program("logs")
     os.environ.update(ctx.obj().environment())
     try:
         read = settings.read_settings()
@@ -82,13 +82,13 @@ def worker(ctx: typer.Context, *, as_json: ServerJson = False) -> None:
 
 def migrate(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     """Bring the schema of Postgres to this version's. Does nothing where it is there already."""
-    program = _program("migrate")
+    program = the_program("migrate")
     try:
-        program.migrate(_database(ctx))
+        program.migrate(database_of(ctx))
     except program.SchemaTooNewError as fault:
         refuse("SchemaTooNew", str(fault), as_json=as_json)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
-        _away(fault, as_json=as_json)
+        database_away(fault, as_json=as_json)
     say_json({"migrated": True}) if as_json else typer.echo("the schema is of this version")
 
 
@@ -101,7 +101,7 @@ def load(
     as_json: AsJson = False,
 ) -> None:
     """Check a directory and a policy, say every fault, and store both as a new version where there is none."""
-    program = _program("load")
+    program = the_program("load")
     if check:
         faults = program.check_files(directory, policy)
         if faults:
@@ -109,12 +109,22 @@ def load(
         say_json({"version": None}) if as_json else typer.echo("both files are well")
         return
     try:
-        version = asyncio.run(program.load(_database(ctx), directory, policy))
+        loaded = asyncio.run(program.store(database_of(ctx), directory, policy))
     except program.LoadError as fault:
         refuse("InvalidFiles", str(fault), as_json=as_json)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
-        _away(fault, as_json=as_json)
-    say_json({"version": version}) if as_json else typer.echo(f"version {version} is in force for new cases")
+        database_away(fault, as_json=as_json)
+    became = {
+        "published": loaded.slots.published,
+        "stay_withdrawn": loaded.slots.stay_withdrawn,
+        "withdrawn": loaded.left_out.withdrawn,
+        "kept": loaded.left_out.kept,
+    }
+    if as_json:
+        say_json({"version": loaded.version, "slots": became})
+    else:
+        typer.echo(f"version {loaded.version} is in force for new cases")
+        say_slots(became)
 
 
 def codec_server(
@@ -126,7 +136,7 @@ def codec_server(
     as_json: AsJson = False,
 ) -> None:
     """Let Temporal's Web UI and CLI show encrypted payloads, with the keys of OMHAND_KEYS_FILE, until Ctrl-C."""
-    program, settings = _program("codec_server"), _program("settings")
+    program, settings = the_program("codec_server"), the_program("settings")
     os.environ.update(ctx.obj().environment())
     try:
         keys = settings.read_settings(required=(settings.KEYS_FILE,)).keys_file
@@ -147,7 +157,8 @@ async def _serve(server: Any, *, as_json: bool) -> None:  # noqa: ANN401 - of a 
         await stopped.wait()
 
 
-def _program(name: str) -> Any:  # noqa: ANN401 - a module that is looked for at run time
+def the_program(name: str) -> Any:  # noqa: ANN401 - a module that is looked for at run time
+    """The module of that name of the package ``workers``. Exits 2 where it cannot be had."""
     try:
         return importlib.import_module(f"workers.{name}")
     except ModuleNotFoundError as error:
@@ -161,14 +172,16 @@ def _log_in_json(*, wanted: bool) -> None:
         os.environ["OMHAND_LOG_FORMAT"] = "json"
 
 
-def _database(ctx: typer.Context) -> str:
+def database_of(ctx: typer.Context) -> str:
+    """The database that the command is for. Exits 2 where none is named."""
     url: str | None = ctx.obj().database_url or os.environ.get(DATABASE_URL, "").strip()
     if not url:
         bad_usage(f"{DATABASE_URL}: is not set")
     return url
 
 
-def _away(fault: Exception, *, as_json: bool) -> NoReturn:
+def database_away(fault: Exception, *, as_json: bool) -> NoReturn:
+    """Say why Postgres cannot be used, and nothing of its address: that holds a password."""
     if isinstance(fault, ValueError):
         bad_usage(f"{DATABASE_URL}: is not the URL of a Postgres database")
     if isinstance(fault, asyncpg.UndefinedTableError):

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from omhand.client import WorklistRow
+from omhand.client import SlotRow, WorklistRow
 from omhand.contract.actions import By, ThePatient
 from omhand.contract.view import ConsultationView, HandoverView, OfferView, View
 
@@ -20,7 +20,7 @@ WIDTH_OF_A_FILE: Final = 200
 NOT_SHOWN: Final = frozenset({"plan", "answer_plan", "key", "moment", "kind", "origin"})
 """Details of the log that tell a reader nothing new."""
 
-MAY_BE_LONG: Final = frozenset({"case", "what"})
+MAY_BE_LONG: Final = frozenset({"case", "what", "slot"})
 """Columns that are broken where the terminal is narrow; the others stay whole."""
 
 
@@ -96,6 +96,17 @@ def worklist_table(unit: str, rows: Iterable[WorklistRow], caption: str | None =
             row.assigned_to or (row.responsible_unit if row.responsible_unit != unit else None),
         )
         table.add_row(*map(shown, cells), style="bold red" if row.overdue else "")
+    return table
+
+
+def slots_table(rows: Iterable[SlotRow]) -> RenderableType:
+    """Bookable times, the earliest first."""
+    table = _table("starts", "for", "slot", "unit", "profession", "")
+    for row in rows:
+        starts = local(row.starts_at, "%Y-%m-%d %H:%M")
+        table.add_row(
+            *map(shown, (starts, row.length, row.slot_id, row.unit_id, row.profession, "" if row.is_free else "held"))
+        )
     return table
 
 

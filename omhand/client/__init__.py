@@ -14,7 +14,7 @@ from omhand.client.faults import (
     StartRefused,
     UnreadableAnswer,
 )
-from omhand.client.lists import LogRow, WorklistRow
+from omhand.client.lists import LogRow, SlotRow, WorklistRow
 
 __all__ = [
     "DEFAULT_ADDRESS",
@@ -28,6 +28,7 @@ __all__ = [
     "NotOpened",
     "Refused",
     "ServerAway",
+    "SlotRow",
     "StartRefused",
     "UnreadableAnswer",
     "WorklistRow",

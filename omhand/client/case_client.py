@@ -37,7 +37,7 @@ from omhand.client.faults import (
     read_answer,
     speaking,
 )
-from omhand.client.lists import DATABASE_URL, Lists, LogRow, WorklistRow
+from omhand.client.lists import DATABASE_URL, Lists, LogRow, SlotRow, WorklistRow
 from omhand.contract.actions import Action, ActionId
 from omhand.contract.names import (
     CASES_QUEUE,
@@ -52,7 +52,7 @@ from omhand.contract.names import (
 )
 from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome, read_opening
 from omhand.contract.view import View
-from omhand.contract.wire import CaseId, HsaId, Malformed, Wire, faults_of, read
+from omhand.contract.wire import CaseId, HsaId, Malformed, ProfessionName, Wire, faults_of, read
 
 RPC_TIMEOUT: Final = timedelta(seconds=10)
 """Of one call to the Temporal server."""
@@ -291,6 +291,14 @@ class CaseClient:
             Malformed: the unit's id is none.
         """
         return await self._lists.worklist(_checked(HsaId, unit, "unit"))
+
+    async def slots(
+        self, unit: str | None = None, profession: str | None = None, *, every: bool = False
+    ) -> list[SlotRow]:
+        """List the free bookable times ahead, or every published one, the earliest first. Raises as `worklist` does."""
+        unit = None if unit is None else _checked(HsaId, unit, "unit")
+        profession = None if profession is None else _checked(ProfessionName, profession, "profession")
+        return await self._lists.slots(unit, profession, every=every)
 
     async def log(self, case_id: str) -> list[LogRow]:
         """Give a case's log from Postgres, also where Temporal has forgotten the case; empty where there is none.

@@ -9,7 +9,18 @@ import asyncpg
 
 from omhand.client.faults import NotConfigured, ServerAway, read_answer
 from omhand.contract.names import Kind, Status
-from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, Time, Wire
+from omhand.contract.wire import (
+    CaseId,
+    Duration,
+    Flag,
+    HsaId,
+    Number,
+    ProfessionName,
+    RegionCode,
+    ShortText,
+    Time,
+    Wire,
+)
 
 DATABASE_URL: Final = "OMHAND_DATABASE_URL"
 DATABASE_SECONDS: Final = 10.0
@@ -34,7 +45,10 @@ class WorklistRow(Wire):
     overdue: Flag
     opened_at: Time
     linked_cases: tuple[CaseId, ...] = ()
-    """Other open cases of the same patient. An extension of version 1."""
+    """Other open cases of the same patient. An extension of version 1, as are those below."""
+    patient_region: RegionCode | None = None
+    out_of_region: Flag = False
+    """The patient is of another county than the region's own (P7)."""
 
 
 class LogRow(Wire):
@@ -52,12 +66,29 @@ class LogRow(Wire):
     detail: dict[str, Any]
 
 
+class SlotRow(Wire):
+    """A bookable time (P2; view ``bookable_times``, an extension of version 1)."""
+
+    slot_id: ShortText
+    unit_id: HsaId
+    profession: ProfessionName
+    starts_at: Time
+    length: Duration
+    is_free: Flag
+
+
 _WORKLIST: Final = f"""
 select {", ".join(WorklistRow.model_fields)} from omhand.worklist where unit_id = $1
 order by due_at nulls last, priority nulls last, opened_at, case_id
 """  # noqa: S608 - the columns are the model's own
 _LOG: Final = f"""
 select {", ".join(LogRow.model_fields)} from omhand.case_log where case_id = $1 order by seq
+"""  # noqa: S608 - the same
+_SLOTS: Final = f"""
+select {", ".join(SlotRow.model_fields)} from omhand.bookable_times
+where ($1::text is null or unit_id = $1) and ($2::text is null or profession = $2)
+    and ($3 or is_free and starts_at > now())
+order by starts_at, unit_id, slot_id
 """  # noqa: S608 - the same
 _PROFESSIONS: Final = """
 select distinct work ->> 'profession' as profession
@@ -94,11 +125,15 @@ class Lists:
         rows = await self._fetch(_LOG, case_id)
         return [read_answer(LogRow, {**row, "detail": json.loads(row["detail"])}) for row in rows]
 
+    async def slots(self, unit: str | None, profession: str | None, *, every: bool) -> list[SlotRow]:
+        """Free bookable times ahead, or every published one; the earliest first."""
+        return [read_answer(SlotRow, row) for row in await self._fetch(_SLOTS, unit, profession, every)]
+
     async def professions_of(self, staff: str, unit: str) -> list[str]:
         """The professions that somebody has at a unit, by the newest directory."""
         return [str(row["profession"]) for row in await self._fetch(_PROFESSIONS, staff, unit)]
 
-    async def _fetch(self, query: str, *args: str) -> Sequence[Mapping[str, Any]]:
+    async def _fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         if self._pool is None:
             msg = f"{DATABASE_URL}: is not set, and this is read from Postgres"
             raise NotConfigured(msg)

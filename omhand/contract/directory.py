@@ -3,10 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import date
 from itertools import pairwise
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from omhand.contract.wire import (
     Duration,
@@ -108,12 +109,30 @@ class Work(Wire):
     profession: ProfessionName
 
 
+class Absence(Wire):
+    """Days on which somebody is not there, both included, by the region's calendar."""
+
+    first_day: date
+    last_day: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Absence":
+        if self.last_day < self.first_day:
+            msg = "last_day must not be before first_day"
+            raise ValueError(msg)
+        return self
+
+
 class Staff(Wire):
-    """A member of staff."""
+    """A member of staff. ``phone`` and ``absent`` are extensions of version 1."""
 
     id: HsaId
     name: ShortText
     works_at: tuple[Work, ...]
+    phone: Phone | None = None
+    """Is told first of what a patient writes to them (K6b); without one it is their unit's."""
+    absent: tuple[Absence, ...] = ()
+    """When their unit answers for them."""
 
 
 class Slot(Wire):

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from omhand.contract.actions import By
 from omhand.contract.names import ConsultationStatus, EventName, Ground, Kind, Level, OfferWhy, Origin, Outcome, Reason
-from omhand.contract.opening import StaffMember
+from omhand.contract.opening import Addressee, Service, StaffMember
 from omhand.contract.plan import Plan
-from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, Time, Wire
+from omhand.contract.wire import CaseId, Duration, Flag, HsaId, Number, ProfessionName, RegionCode, Time, Wire
 
 
 class Detail(Wire):
@@ -46,6 +46,16 @@ class Opened(Detail):
     """Of a consultation from 1177 by phone (K5a)."""
     asker: Asker | None = None
     question: str | None = None
+    service: Service | None = None
+    """Of an administrative case (K3)."""
+    to: Addressee | None = None
+    """Whom a thread's patient writes to, or who writes to them (K6)."""
+    started_by: StaffMember | None = None
+    """Who made a visit or a thread, where a unit did (K2b, K6a)."""
+    patient_region: RegionCode | None = None
+    """The patient's county, where it is known (P7)."""
+    out_of_region: Flag = False
+    """That county is another than the region's own (P7)."""
 
 
 class Notified(Detail):
@@ -59,6 +69,8 @@ class Notified(Detail):
     escalation_off: Flag = False
     handover: Flag = False
     """It is about the pending handover, and a moment of that one's plan (H4)."""
+    staff: HsaId | None = None
+    """Whom at the unit, where one is meant and is there; null: the unit's phone (K6b)."""
 
 
 class Escalated(Detail):
@@ -156,14 +168,17 @@ class HandoverRefused(Detail):
     reason: str
 
 
+WithdrawnBecause = Literal["withdrawn", "accepted", "closed", "cancelled", "booked"]
+"""The sender took it back; somebody else took the case; it has ended; or it is another unit's by its booking."""
+
+
 class HandoverWithdrawn(Detail):
     """The handover is not asked for any more."""
 
     event = EventName.HANDOVER_WITHDRAWN
     offer: str
     unit: HsaId
-    because: Literal["withdrawn", "accepted", "closed", "cancelled"]
-    """The sender took it back; somebody else took the case; or it has ended."""
+    because: WithdrawnBecause
 
 
 class Consulted(Detail):
@@ -211,12 +226,69 @@ class ConsultationWithdrawn(Detail):
     status: ConsultationStatus = ConsultationStatus.WITHDRAWN
 
 
+class TicketIssued(Detail):
+    """The patient may book a time for themselves: which competence's, and when (K2a)."""
+
+    event = EventName.TICKET_ISSUED
+    unit: HsaId
+    profession: ProfessionName
+    valid_from: Time
+    valid_until: Time
+
+
+class Booked(Detail):
+    """A time is held for the patient; its unit is responsible from here (K2, P3)."""
+
+    event = EventName.BOOKED
+    slot: str
+    unit: HsaId
+    profession: ProfessionName
+    starts_at: Time
+    length: Duration
+    instead_of: str | None
+    """The slot that it held before, which is free again."""
+    from_unit: HsaId
+    plan: Plan
+    """From the visit's time on."""
+
+
+class BookingCancelled(Detail):
+    """The time is free again, and the unit that gave the ticket is responsible."""
+
+    event = EventName.BOOKING_CANCELLED
+    slot: str
+    reason: str | None
+    unit: HsaId
+    plan: Plan | None
+    """Of the ticket; null where there is none, and the case ends."""
+
+
+class Replied(Detail):
+    """The unit has written to the patient (K3, K6)."""
+
+    event = EventName.REPLIED
+    unit: HsaId
+    text: str
+
+
+class MessageWritten(Detail):
+    """Somebody has written; of the patient unless a unit starts a chat (K3, K6)."""
+
+    event = EventName.MESSAGE
+    text: str
+    plan: Plan | None = None
+    """Of the reply, where no earlier message waits for it."""
+    back_to_unit: Flag = False
+    """Whoever had the thread is absent or has gone: the unit answers."""
+
+
 class Released(Detail):
     """Given back to the unit's queue."""
 
     event = EventName.RELEASED
     reason: str
-    plan: Plan
+    plan: Plan | None
+    """Null where nothing is due."""
 
 
 class Reprioritised(Detail):
@@ -226,7 +298,8 @@ class Reprioritised(Detail):
     priority: Number
     was: Number
     reason: str
-    plan: Plan
+    plan: Plan | None
+    """Null where nothing is due."""
     answer_plan: Plan | None = None
     """Of the handover that is pending, which is to be answered by the case's priority (H4)."""
 
@@ -277,6 +350,7 @@ DETAILS: Final[dict[EventName, type[Detail]]] = {
         Opened, Notified, Escalated, Offered, ManagerAlerted, Accepted,
         HandoverRequested, HandedOver, HandoverRefused, HandoverWithdrawn,
         Consulted, Answered, Refused, ConsultationWithdrawn,
+        TicketIssued, Booked, BookingCancelled, Replied, MessageWritten,
         Released, Reprioritised, LeftAtClosing, Noted, Closed, Cancelled, Rejected,
     )
 }  # fmt: skip

@@ -271,6 +271,10 @@ class Reason(StrEnum):
     LEFT_AT_CLOSING = "left_at_closing"
     MANAGER_ALERT = "manager_alert"
     GATEWAY_FAILED = "gateway_failed"
+    MESSAGE = "message"
+    TICKET_EXPIRED = "ticket_expired"
+    BOOKING_CANCELLED = "booking_cancelled"
+    NO_FREE_TIMES = "no_free_times"
 
 
 class Channel(StrEnum):

@@ -4,6 +4,7 @@
 Which keys a kind has, and which it must have, stands in ``KEYS``.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, model_validator
@@ -58,6 +59,10 @@ class Booking(Wire):
     slot: ShortText
 
 
+Service = Literal["prescription_renewal", "certificate", "other"]
+"""What an administrative case asks for (K3)."""
+
+
 class Addressee(Wire):
     """A named colleague, or a relation of the patient's."""
 
@@ -88,12 +93,22 @@ class Opening(Wire):
     level: Level | None = None
     ticket: Ticket | None = None
     booking: Booking | None = None
-    service: Literal["prescription_renewal", "certificate", "other"] | None = None
+    service: Service | None = None
     to: Addressee | None = None
     asked_by: StaffMember | None = None
     question: LongText | None = None
     wants_handover: Flag = False
     message: MessageText | None = None
+
+    @property
+    def patient_writes(self) -> bool:
+        """Whether a patient has written, and waits for an answer (K6b)."""
+        return self.message is not None and not self.is_by_a_unit
+
+    @property
+    def is_by_a_unit(self) -> bool:
+        """Whether staff open the case, not the patient or triage: of a thread, a unit starts the chat (K6a)."""
+        return self.asked_by is not None or self.origin in {Origin.UNIT, Origin.STAFF}
 
 
 class GivenOpening(Opening):
@@ -145,9 +160,19 @@ def read_opening(kind: Kind, value: object, form: type[Opening] = GivenOpening) 
         if key in Opening.model_fields and key not in allowed and given[key] is not None
     ]
     faults += [f"{key}: is required" for key in sorted(REQUIRED_KEYS[kind]) if given.get(key) is None]
+    if kind is Kind.SCHEDULED_VISIT:
+        faults += _visit_faults(given)
     if faults or opening is None:
         raise Malformed(*faults)
     return opening
+
+
+def _visit_faults(given: Mapping[str, object]) -> Iterator[str]:
+    """A scheduled visit has a ticket or a time, never both; what comes of triage has a priority (K2)."""
+    if (given.get("ticket") is None) == (given.get("booking") is None):
+        yield "ticket, booking: exactly one of them is required"
+    if given.get("origin") in {Origin.MIN_VARD, Origin.PHONE_1177} and given.get("priority") is None:
+        yield "priority: is required of a visit that comes of triage"
 
 
 def _of_triage(value: Origin) -> Origin:

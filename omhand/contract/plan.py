@@ -11,8 +11,11 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from omhand.contract.names import OfferWhy, Phase
 from omhand.contract.wire import Flag, HsaId, Number, Time, Wire
 
-Deed = Literal["notify", "offer", "alert_manager", "tell_sender", "warn_of_closing", "leave_at_closing"]
-"""What the routine does by itself: a ladder's steps; a sender told that a handover is not answered; closing time."""
+Deed = Literal[
+    "notify", "offer", "alert_manager", "tell_sender", "warn_of_closing", "leave_at_closing", "begin_visit", "expire"
+]
+"""What the routine does by itself: a ladder's steps; a sender told that a handover is not answered; closing time; a
+visit's time that has come; a ticket that has run out."""
 
 
 class Moment(Wire):
@@ -26,6 +29,8 @@ class Moment(Wire):
     """For an offer."""
     raises: Flag = False
     """Raises the escalation level: a step of the ladder, not a cover for a missing profession."""
+    staff: HsaId | None = None
+    """For a notification: whom at the unit, where one is meant and is there (K6b)."""
     off: Flag = False
     """An escalation that policy has switched off here: the unit is reminded, nobody else is offered the case."""
 

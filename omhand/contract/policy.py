@@ -60,7 +60,9 @@ class Ladder(Wire):
     unit: Annotated[tuple[HsaId, ...], Field(min_length=1)] | None = None
     origin: Annotated[tuple[Origin, ...], Field(min_length=1)] | None = None
     phase: Phase
-    clock: Literal["opening_hours", "always"]
+    clock: Literal["opening_hours", "always", "working_days"]
+    """``working_days`` is an extension of version 1: a day is a weekday that is no holiday, and what falls outside the
+    unit's hours waits for them (K3)."""
     due: Duration
     """The recommended handling time."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]

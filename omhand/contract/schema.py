@@ -20,9 +20,6 @@ from omhand.contract.policy import Policy
 from omhand.contract.view import View
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-KINDS: Final = (Kind.DROP_IN_VISIT, Kind.CONSULTATION, Kind.PHONE_CONSULTATION)
-"""The kinds that this version takes."""
-
 ONLY_THESE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "action_close": ("outcome", CLOSING_OUTCOMES),
     "triage_outcome": ("source", (Origin.MIN_VARD, Origin.PHONE_1177)),
@@ -37,7 +34,7 @@ def schemas() -> dict[str, Schema]:
     sent: dict[str, type[BaseModel]] = {"triage_outcome": TriageOutcome, "directory": Directory, "policy": Policy}
     sent |= {f"action_{name}": model for name, model in ACTIONS.items()}
     answered: dict[str, type[BaseModel]] = {"intake_answer": IntakeAnswer, "view": View}
-    found = {f"opening_{kind}": _opening(kind) for kind in KINDS}
+    found = {f"opening_{kind}": _opening(kind) for kind in Kind}
     found |= {name: model.model_json_schema(mode="validation") for name, model in sent.items()}
     for name, (key, words) in ONLY_THESE.items():
         found[name]["properties"][key] = {"enum": list(words), "type": "string"}

@@ -2,7 +2,18 @@
 
 from omhand.contract.events import Event
 from omhand.contract.names import ConsultationStatus, Ground, Kind, OfferWhy, Outcome, Status
-from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, ShortText, Time, Wire
+from omhand.contract.wire import (
+    CaseId,
+    Duration,
+    Flag,
+    HsaId,
+    Number,
+    ProfessionName,
+    RegionCode,
+    ShortText,
+    Time,
+    Wire,
+)
 
 
 class OfferView(Wire):
@@ -41,9 +52,21 @@ class ConsultationView(Wire):
 
 
 class BookingView(Wire):
-    """The slot that a visit holds."""
+    """The time that a visit holds (K2)."""
 
     slot: ShortText
+    unit: HsaId
+    profession: ProfessionName
+    starts_at: Time
+    length: Duration
+
+
+class TicketView(Wire):
+    """A booking ticket: when a time may be booked with it, and where it was given (K2a)."""
+
+    valid_from: Time
+    valid_until: Time
+    unit: HsaId
 
 
 class View(Wire):
@@ -69,4 +92,11 @@ class View(Wire):
     outcome: Outcome | None
     linked_cases: tuple[CaseId, ...]
     """Other open cases of the same patient, as known at the case's last step. An extension of version 1."""
+    ticket: TicketView | None = None
+    """An extension of version 1, as are those below."""
+    patient_region: RegionCode | None = None
+    out_of_region: Flag = False
+    """The patient is of another county than the region's own (P7)."""
+    earlier_events: Number = 0
+    """So many of the log's first rows are left out here, as it is long; `case_log` has them all."""
     log: tuple[Event, ...]

@@ -9,7 +9,8 @@ from decisions.case import Case
 from decisions.decide import decide, open_case, read_action, tick
 from decisions.effects import Decision, Notice, Refusal
 from decisions.errands import Access, Step
-from decisions.facts import answer, answer_opening, question
+from decisions.facts import answer, question
+from decisions.receiving import answer_opening
 from decisions.region import Region
 from omhand.contract.actions import Action
 from omhand.contract.directory import Directory
@@ -182,8 +183,7 @@ def opened(case_id: str, at: datetime | None = None, run_id: str = "run-1", **ch
     """The first step of a drop-in."""
     at = at or soon()
     given = opening(case_id, **changes)
-    plan = answer_opening(Kind.DROP_IN_VISIT, given, at, REGION).first_phase()
-    decision = open_case(Kind.DROP_IN_VISIT, given, plan, at)
+    decision = open_case(Kind.DROP_IN_VISIT, given, answer_opening(Kind.DROP_IN_VISIT, given, at, REGION), at)
     return step_of(decision, run_id=run_id, patient=given.patient.id if given.patient else None)
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import io
+import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,10 +14,12 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from samples import NORTH
 
 import activities.postgres
-from workers.load import has_rules
+from workers.load import has_rules, store
 from workers.migrate import SchemaTooNewError, migrate, schema_is_current
+from workers.rule_files import read_files
 
 PROGRAM = "import sys; from workers.migrate import migrate; migrate(sys.argv[1])"
 
@@ -71,7 +75,7 @@ def script_to(revision: str) -> str:
     return f"create schema omhand;\n{written.getvalue()}"
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 async def test_older_schema_is_brought_on_from_where_it_is_and_keeps_what_it_holds(empty: str, revision: str) -> None:
     connection = await asyncpg.connect(empty)
     await connection.execute(script_to(revision))
@@ -85,6 +89,29 @@ async def test_older_schema_is_brought_on_from_where_it_is_and_keeps_what_it_hol
     await asyncio.to_thread(migrate, empty)
     assert await schema_is_current(empty)
     assert await fetch(empty, "select key || ' ' || scope from omhand.notifications") == ["c-1/2 case"]
+
+
+async def test_times_of_a_directory_that_was_loaded_before_are_bookable(empty: str, files: tuple[Path, Path]) -> None:
+    # P2
+    older, newest = (read_files(*files).directory for _ in range(2))
+    newest["slot"] += [
+        {**newest["slot"][0], "id": "hc01-next", "starts_at": "2026-11-25T09:00:00Z", "length": "P1DT2H"}
+    ]
+    connection = await asyncpg.connect(empty)
+    await connection.execute(script_to("0004"))
+    for version, directory in enumerate((older | {"slot": [{**older["slot"][0], "id": "long-gone"}]}, newest), start=1):
+        told = json.dumps(directory)
+        await connection.execute("insert into omhand.rules values ($1, $2::jsonb, '{}')", version, told)
+    await asyncio.to_thread(migrate, empty)
+    found = await connection.fetch("select * from omhand.bookable_times order by starts_at")
+    await connection.close()
+    assert [tuple(row) for row in found] == [
+        ("hc01-20261124-0900", NORTH, "nurse", datetime(2026, 11, 24, 8, tzinfo=UTC), timedelta(minutes=20), True),
+        ("hc01-next", NORTH, "nurse", datetime(2026, 11, 25, 9, tzinfo=UTC), timedelta(days=1, hours=2), True),
+    ]
+    # Loaded again, they are what they are.
+    loaded = await store(empty, *files)
+    assert (loaded.slots.unchanged, loaded.left_out.withdrawn) == (("hc01-20261124-0900",), ("hc01-next",))
 
 
 async def test_migration_that_fails_leaves_nothing_behind(empty: str) -> None:

@@ -11,33 +11,52 @@ from samples import (
     NORTH,
     NURSE,
     PATIENT,
+    REGION,
     SOUTH,
     SOUTH_NURSE,
     acted,
     looked_again,
     opened,
+    opening,
     passed,
     soon,
+    step_of,
     with_offers,
 )
 from stored import everything, rows
 
 from activities.records import Records
-from decisions.errands import Access
-from omhand.contract.names import OfferWhy
+from decisions.decide import open_case
+from decisions.errands import Access, Step
+from decisions.receiving import answer_opening
+from omhand.contract.names import Kind, OfferWhy
 from omhand.contract.opening import StaffMember
 
 MINUTE = timedelta(minutes=1)
 
 VIEWS = {
     "worklist": "unit_id stands case_id kind status priority profession responsible_unit assigned_to escalation_level"
-    " due_at overdue opened_at linked_cases",
+    " due_at overdue opened_at linked_cases patient_region out_of_region",
     "case_log": "case_id seq at event by_staff by_unit detail by_patient",
     "notification_log": "key case_id reason unit_id channel recipient status attempts created_at sent_at error",
     "handling_times": "case_id kind priority profession unit_id opened_at due_at accepted_at accepted_by_unit"
-    " closed_at outcome in_time escalation_level",
+    " closed_at outcome in_time escalation_level patient_region out_of_region",
     "access_log": "at case_id patient staff unit_id action by_patient",
+    "bookable_times": "slot_id unit_id profession starts_at length is_free",
 }
+
+
+def first_of(kind: Kind, case_id: str, about: str | None = None, **changes: Any) -> Step:
+    """The first step of a case of another kind than a drop-in."""
+    at, given = soon(), opening(case_id, **changes)
+    decision = open_case(kind, given, answer_opening(kind, given, at, REGION), at, about)
+    return step_of(decision, patient=given.patient.id if given.patient else None)
+
+
+def question_of(case_id: str) -> Step:
+    """The first step of a consultation of that case: it does not say who the patient is."""
+    asks = {"origin": "staff", "patient": None, "asked_by": NURSE, "question": "vad tror du?"}
+    return first_of(Kind.CONSULTATION, f"{case_id}.consultation-1", case_id, **asks)
 
 
 @pytest.mark.parametrize(("view", "columns"), VIEWS.items())
@@ -70,6 +89,8 @@ async def test_opening_is_found_in_every_view(pool: asyncpg.Pool, records: Recor
             "overdue": False,
             "opened_at": at,
             "linked_cases": [],
+            "patient_region": None,
+            "out_of_region": False,
         }
     ]
     log = await rows(pool, "select seq, at, event, by_staff, by_unit, detail, by_patient from omhand.case_log")
@@ -262,6 +283,53 @@ async def test_case_cancelled_before_its_time_was_in_time(pool: asyncpg.Pool, re
     assert (found["in_time"], found["outcome"], found["accepted_at"]) == (True, "cancelled", None)
 
 
+async def test_thread_is_in_time_or_late_by_its_answers_not_by_who_has_it(
+    pool: asyncpg.Pool, records: Records
+) -> None:  # K6
+    idle = first_of(Kind.MESSAGE_THREAD, "c1", origin="unit", priority=None, asked_by=NURSE, message="hur mår du?")
+    written = acted(idle, "message", by=PATIENT, text="sämre")
+    taken = acted(written, "accept")
+    found = []
+    for step in (idle, written, taken):
+        await records.record(step)
+        found.append((await times(pool))["in_time"])
+    # Nothing waits; then an answer does, whoever has the thread, until it comes or its time has passed.
+    assert found == [None, None, None]
+    await pool.execute("update omhand.cases set accept_by = now() - interval '1 second'")
+    assert (await times(pool))["in_time"] is False
+    await records.record(acted(taken, "reply", text="kom in"))
+    answered = await times(pool)
+    assert (answered["in_time"], answered["due_at"]) == (None, None)
+
+
+# Out-of-region patients
+
+
+@pytest.mark.parametrize(("region", "out"), [("01", True), ("21", False), (None, False)])
+async def test_patient_of_another_county_is_recognised_in_lists_and_reports(
+    pool: asyncpg.Pool,
+    records: Records,
+    region: str | None,
+    out: bool,  # noqa: FBT001
+) -> None:  # P7
+    first = opened("c1", patient={"id": "ref:one", "digital": True, "region": region})
+    for step in (first, acted(first, "note", text="x"), question_of("c1")):
+        await records.record(step)
+    for view in ("worklist", "handling_times"):
+        found = await pool.fetch(f"select case_id, patient_region, out_of_region from omhand.{view} order by 1")
+        # A consultation of the case is about the same patient, though nobody tells it who that is.
+        assert [tuple(row) for row in found] == [("c1", region, out), ("c1.consultation-1", region, out)], view
+
+
+async def test_consultation_of_a_case_that_is_not_there_is_of_a_patient_of_the_region(
+    pool: asyncpg.Pool, records: Records
+) -> None:  # P7
+    await records.record(question_of("c1"))
+    assert [tuple(row) for row in await pool.fetch("select patient_region, out_of_region from omhand.worklist")] == [
+        (None, False)
+    ]
+
+
 MANY_CASES = """
     insert into omhand.cases
     select 'c' || n, 'r', 'drop_in_visit', 'waiting', 3, 'nurse', 'nurse', 'min_vard', 'u' || n % 200, 'u' || n % 200,
@@ -277,6 +345,10 @@ MANY_CASES = """
     select case_id || '/2', case_id, 'new_case', 'u', 'phone', '', 'drop_in_visit', 3, null, '', true,
         case when closed_at is null and n < 300 then 'pending' else 'sent' end
     from omhand.cases cross join lateral (select substr(case_id, 2)::integer as n) as numbered;
+    insert into omhand.slots (slot_id, unit_id, profession, starts_at, length, case_id, withdrawn_at)
+    select 's' || n, 'u' || n % 200, 'nurse', now() + (n - 5000) * interval '10 minutes', interval '20 minutes',
+        case when n % 10 < 8 then 'c' || n end, case when n % 10 = 9 then now() end
+    from generate_series(1, 20000) as n;
     analyze;
 """
 ASKED = {
@@ -286,6 +358,8 @@ ASKED = {
     "select * from omhand.notification_log where case_id = 'c7'": ("notifications_by_case",),
     "select * from omhand.notification_log where status = 'pending'": ("notifications_pending",),
     "select case_id from omhand.cases where patient = 'p7' and closed_at is null": ("cases_open_by_patient",),
+    "select * from omhand.bookable_times where unit_id = 'u7' order by starts_at": ("slots_by_unit",),
+    "select * from omhand.bookable_times where is_free and starts_at > now()": ("slots_free",),
 }
 
 

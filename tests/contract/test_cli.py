@@ -71,8 +71,16 @@ def test_every_command_has_help_and_takes_json(command: str) -> None:
     assert "--json" in result.stdout
 
 
+@pytest.mark.parametrize("command", ["list", "publish", "withdraw"])
+def test_every_command_about_times_has_help_and_takes_json(command: str) -> None:
+    result = omhand("slots", command, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.stdout
+
+
 def test_there_are_no_other_commands_than_these() -> None:
     assert {command.name or command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
+    assert [group.name for group in app.registered_groups] == ["slots"]
 
 
 @pytest.mark.parametrize(("name", "model"), ACTIONS.items())
@@ -122,6 +130,14 @@ def test_who_may_act_is_what_the_model_says(name: str, model: type[Action]) -> N
         ["show"],
         ["show", "c\n"],
         ["worklist", "HC01"],
+        ["slots", "nix"],
+        ["slots", "list", "--unit", "HC01"],
+        ["slots", "list", "--profession", "Nurse"],
+        ["slots", "publish"],
+        ["slots", "publish", "nix.toml"],
+        ["slots", "withdraw"],
+        ["slots", "withdraw", "x" * 201],
+        ["slots", "withdraw", "x\udcff"],
         ["open", "f", "--kind", "nix"],
         ["dev", "--workers", "0"],
         ["dev", "--directory", "nix.toml"],
@@ -152,7 +168,7 @@ def test_a_list_without_a_database_says_which_setting_is_missing() -> None:
 @pytest.mark.parametrize("setting", ["nix", "postgresql://[", "http://secret@h/d"])
 def test_a_bad_database_url_is_named_and_not_quoted(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMHAND_DATABASE_URL", setting)
-    for words in (["worklist", "SE2321000198-HC01"], ["migrate"]):
+    for words in (["worklist", "SE2321000198-HC01"], ["slots", "list"], ["migrate"], ["slots", "withdraw", "s"]):
         told = bad_usage(*words)
         assert "OMHAND_DATABASE_URL: is not the URL of a Postgres database" in told
         assert setting not in told
@@ -320,7 +336,15 @@ def test_load_tells_every_fault(tmp_path: Path) -> None:
     assert len(told.splitlines()) > 1
 
 
-@pytest.mark.parametrize("words", [["migrate"], ["load", "--directory", str(DIRECTORY), "--policy", str(POLICY)]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["migrate"],
+        ["load", "--directory", str(DIRECTORY), "--policy", str(POLICY)],
+        ["slots", "publish", str(DIRECTORY)],
+        ["slots", "withdraw", "s"],
+    ],
+)
 def test_what_needs_a_database_says_so(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OMHAND_DATABASE_URL: is not set" in bad_usage(*words)
     monkeypatch.setenv("OMHAND_DATABASE_URL", "postgresql://someone:secret@127.0.0.1:1/d")

@@ -5,6 +5,8 @@
     EAST   clinic, Mon and Wed 09-15, on call Sat 10-14: nurse, occupational therapist; cooperates with nobody
     JOUR   on-call unit, every evening 17-22 and Sat-Sun 10-18: doctor
 
+Of the staff, NORTH's first doctor has a phone of their own.
+
 Monday is 2026-11-23. All times are said in local time of Europe/Stockholm, and are instants in UTC.
 """
 
@@ -19,8 +21,9 @@ from decisions.case import Case, view
 from decisions.decide import open_case
 from decisions.effects import Decision, Notice, Refusal
 from decisions.errands import Asking, Ended
-from decisions.facts import answer, answer_opening, question
+from decisions.facts import FoundSlot, answer, question
 from decisions.file import CaseFile
+from decisions.receiving import answer_opening
 from decisions.region import Region
 from omhand.contract.directory import Directory
 from omhand.contract.events import Event
@@ -117,14 +120,20 @@ UNITS: Final[dict[str, dict[str, Any]]] = {
     ),
 }  # fmt: skip
 
+PHONE_OF_N_DOCTOR: Final = "+46701740777"
+
 PROFESSIONS: Final = [
     {"name": name, "clinical": name != "medical_secretary"}
     for name in ("doctor", "nurse", "occupational_therapist", "dietitian", "medical_secretary")
 ]
 
 
-def directory_json(**units: dict[str, Any]) -> dict[str, Any]:
-    """The directory as the file writes it; a unit's short name with keys to change, or a whole unit to add."""
+def directory_json(staff: dict[str, dict[str, Any]] | None = None, **units: dict[str, Any]) -> dict[str, Any]:
+    """The directory as the file writes it; a unit's short name with keys to change, or a whole unit to add.
+
+    ``staff`` has more to say of some, by their ids.
+    """
+    said = {N_DOCTOR: {"phone": PHONE_OF_N_DOCTOR}} | (staff or {})
     changed = {unit: {**told_, **units.pop(unit.rsplit("-", 1)[1], {})} for unit, told_ in UNITS.items()}
     works: dict[str, list[dict[str, str]]] = {}
     for member in STAFF:
@@ -135,7 +144,7 @@ def directory_json(**units: dict[str, Any]) -> dict[str, Any]:
         "region": "21",
         "profession": PROFESSIONS,
         "unit": [*changed.values(), *units.values()],
-        "staff": [{"id": staff, "name": "Någon", "works_at": at} for staff, at in works.items()],
+        "staff": [{"id": who, "name": "Någon", "works_at": at, **said.get(who, {})} for who, at in works.items()],
     }
 
 
@@ -177,13 +186,17 @@ def policy_json(*ladders: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def region(
-    *ladders: dict[str, Any], version: int = 1, units: dict[str, dict[str, Any]] | None = None, **policy: Any
+    *ladders: dict[str, Any],
+    version: int = 1,
+    units: dict[str, dict[str, Any]] | None = None,
+    staff: dict[str, dict[str, Any]] | None = None,
+    **policy: Any,
 ) -> Region:
     """The small region, with these ladders first; nothing happens at closing unless it is said."""
     policy = {"closing": {"kinds": []}} | policy
     return Region.of(
         version,
-        Directory.model_validate(directory_json(**(units or {}))),
+        Directory.model_validate(directory_json(staff, **(units or {}))),
         Policy.model_validate(policy_json(*ladders, **policy)),
         STOCKHOLM,
         HOLIDAYS,
@@ -199,6 +212,8 @@ OPENING: Final[dict[str, Any]] = {
     "patient": {"id": "191212121212", "digital": True, "name": "Tolvan Tolvansson"},
     "reason": "ont i magen",
 }
+TICKET: Final = {"valid_from": "2026-11-23T09:00:00+01:00", "valid_until": "2026-12-07T09:00:00+01:00"}
+WITHOUT_PRIORITY: Final = {key: value for key, value in OPENING.items() if key != "priority"}
 OPENINGS: Final[dict[Kind, dict[str, Any]]] = {
     Kind.DROP_IN_VISIT: OPENING,
     Kind.PHONE_CONSULTATION: OPENING
@@ -211,8 +226,20 @@ OPENINGS: Final[dict[Kind, dict[str, Any]]] = {
         "asked_by": DOCTOR_NORTH,
         "question": "ser du vad det är?",
     },
+    Kind.SCHEDULED_VISIT: OPENING | {"priority": 7, "ticket": TICKET},
+    Kind.ADMINISTRATIVE_CASE: WITHOUT_PRIORITY
+    | {"service": "prescription_renewal", "message": "kan ni förnya mitt recept?"},
+    Kind.MESSAGE_THREAD: WITHOUT_PRIORITY
+    | {"origin": "patient", "to": {"relation": "care_contact", "staff": N_DOCTOR}, "message": "hur ska jag vila?"},
 }
 """What each kind is opened with where nothing else is said: NORTH receives a case, and SOUTH a question of NORTH's."""
+
+
+def a_slot(starts_at: str | datetime, unit: str = NORTH, profession: str = "doctor", **more: Any) -> FoundSlot:
+    """A bookable time of 20 minutes; its id says when and where."""
+    start = local(starts_at) if isinstance(starts_at, str) else starts_at
+    given = {"id": f"{unit[-4:]}-{start:%m%d-%H%M}", "unit": unit, "profession": profession, "starts_at": start}
+    return FoundSlot.model_validate({**given, "length": "PT20M", **more})
 
 
 @dataclass
@@ -223,6 +250,7 @@ class Told:
     now: datetime
     file: CaseFile
     notices: list[Notice] = field(default_factory=list)
+    slots: dict[str, FoundSlot] = field(default_factory=dict)
 
     @property
     def case(self) -> Case:
@@ -329,12 +357,21 @@ class Told:
         action = rules.read_action(name, given)
         if isinstance(action, Refusal):
             return action
-        facts = answer(question(self.case, action, self.now), self.region)
+        asked = question(self.case, action, self.now)
+        facts = answer(asked, self.region, self.slots.get(asked.slot or ""))
         return rules.decide(self.case, action, self.now, facts)
 
     def _keep(self, decision: Decision) -> None:
         self.file = self.file.after(decision)
         self.notices += decision.notices
+        self._hold()
+
+    def _hold(self) -> None:
+        """What the database does: a time is held by the case that has booked it."""
+        for slot in self.slots.values():
+            is_ours = self.case.booking is not None and self.case.booking.slot == slot.id
+            if is_ours or slot.held_by == self.case.case_id:
+                self.slots[slot.id] = slot.model_copy(update={"held_by": self.case.case_id if is_ours else None})
 
 
 def told(
@@ -343,17 +380,22 @@ def told(
     kind: Kind = Kind.DROP_IN_VISIT,
     *,
     about: str | None = None,
+    slots: Iterable[FoundSlot] = (),
     **opening: Any,
 ) -> Told:
     """A case of this kind as ``OPENINGS`` has it, or what is said otherwise, just opened.
 
-    Without more it is a drop-in of priority 3 to a doctor at NORTH. ``about`` is the case that asks, of a consultation.
+    Without more it is a drop-in of priority 3 to a doctor at NORTH. ``about`` is the case that asks, of a consultation;
+    ``slots`` are the bookable times that there are.
     """
     now = local(at) if isinstance(at, str) else at
     given = read_opening(kind, OPENINGS[kind] | opening, Opening)
-    facts = answer_opening(kind, given, now, here)
-    decision = open_case(kind, given, facts.first_phase(), now, about)
-    return Told(here, now, CaseFile.begin(decision), list(decision.notices))
+    known = {slot.id: slot for slot in slots}
+    facts = answer_opening(kind, given, now, here, known.get(given.booking.slot) if given.booking else None)
+    decision = open_case(kind, given, facts, now, about)
+    story = Told(here, now, CaseFile.begin(decision), list(decision.notices), known)
+    story._hold()
+    return story
 
 
 def answered(case_id: str = "c-1.consultation-1", who: By = DOCTOR_SOUTH, **more: Any) -> Ended:

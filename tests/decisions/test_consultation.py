@@ -33,8 +33,8 @@ from small_region import (
     told,
 )  # fmt: skip
 
-from decisions.facts import answer_opening
 from decisions.ladders import NoLadder, Subject, plan
+from decisions.receiving import answer_opening
 from decisions.region import Region
 from omhand.contract.names import Code, EventName, Kind, OfferWhy, Origin, Outcome, Phase, Reason, StartFault, Status
 from omhand.contract.opening import Opening, StaffMember

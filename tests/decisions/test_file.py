@@ -1,12 +1,15 @@
 """The case's file: what happened, and what was answered, by `action_id` (contract §2)."""
 
+from functools import reduce
+
 import pytest
 from small_region import DOCTOR_NORTH, NORTH, NURSE_NORTH, NURSE_SOUTH, Told
 
-from decisions.effects import taken_up
+from decisions.effects import Decision, taken_up
 from decisions.file import FULL, LOG_FULL, CaseFile
-from decisions.lifecycle import replay
-from omhand.contract.names import Code, Status
+from decisions.lifecycle import evolve, replay
+from omhand.contract.events import Event
+from omhand.contract.names import Code, EventName, Status
 
 
 def test_a_file_begins_with_what_happened_when_the_case_was_opened(story: Told) -> None:
@@ -84,12 +87,32 @@ def test_its_size_is_told_in_the_bytes_that_it_takes(story: Told, letter: str) -
     assert story.file.size == bytes_of(story.file)
 
 
-def test_a_log_of_a_megabyte_is_full_and_one_of_less_is_not(story: Told) -> None:
-    assert not story.file.is_full
-    for _ in range(110):
-        story.may("note", NURSE_NORTH, text="a" * 10_000)
-    assert story.file.is_full
-    assert bytes_of(story.file) >= FULL
+def test_a_log_that_has_grown_to_a_megabyte_leaves_its_first_rows_out_and_loses_nothing(story: Told) -> None:  # K6a
+    whole: list[Event] = list(story.log)
+    for number in range(250):
+        story.may("note", NURSE_NORTH, text="a" * 10_000, action_id=f"n-{number}")
+        whole.append(story.log[-1])
+        assert bytes_of(story.file) == story.file.size - story.file.left_out < FULL
+        assert story.view().earlier_events + len(story.log) == len(whole)
+    assert story.file.size > 2 * FULL
+    assert list(story.log) == whole[-len(story.log) :]
+    assert reduce(evolve, story.log, story.file.base) == replay("c-1", whole) == story.case
+    assert len(str(story.file.to_json())) < 2 * FULL
+    for seq in (len(whole), len(whole) - 3, story.log[0].seq):
+        assert story.file.as_of(seq).case == replay("c-1", whole[:seq])
+    # Further back than its log it shows the case as far back as that goes.
+    assert story.file.as_of(3).case == replay("c-1", whole[: story.log[0].seq])
+
+
+def test_one_row_that_is_larger_than_what_is_kept_stays(story: Told) -> None:
+    huge = [story.log[-1].model_copy(update={"seq": story.case.seq + n, "event": EventName.NOTED,
+        "detail": {"text": "a" * 600_000}}) for n in (1, 2)]  # fmt: skip
+    for event in huge:
+        story.file = story.file.after(Decision(evolve(story.case, event), (event,)))
+    assert [event.seq for event in story.log] == [huge[-1].seq]
+
+
+def test_a_log_that_was_full_says_so_where_it_did_before() -> None:
     assert LOG_FULL.code is Code.INVALID_ACTION
 
 

@@ -11,15 +11,28 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from small_region import DOCTOR_NORTH, NURSE_SOUTH, STAFF, By, Told, answered, told
-from what_may_come import ACTORS, IDS, JUNK, OPENINGS_OF, PASSING, PAYLOADS, PROFESSIONS, REGIONS, STARTS, UNITS
+from small_region import DOCTOR_NORTH, NURSE_SOUTH, PATIENT, STAFF, By, Told, answered, told
+from what_may_come import (
+    ACTORS,
+    IDS,
+    JUNK,
+    OPENINGS_OF,
+    PASSING,
+    PAYLOADS,
+    PROFESSIONS,
+    REGIONS,
+    SLOT_IDS,
+    STARTS,
+    UNITS,
+    slots_of,
+)
 from what_must_hold import ENDS, follows, holds, is_of_use, is_told_in_time, plans_are_sound
 
 from decisions import decide as rules
 from decisions.case import Case
-from decisions.effects import Notice, Refusal, taken_up
+from decisions.effects import OUTLIVING, Notice, Refusal, taken_up
 from decisions.file import CaseFile
-from decisions.lifecycle import evolve, opened, replay
+from decisions.lifecycle import TABLE, evolve, opened, replay
 from omhand.contract.names import ActionName, ConsultationStatus, EventName, Kind, Status
 
 
@@ -41,8 +54,8 @@ class ACase(RuleBasedStateMachine):
     def a_unit_receives_a_case(
         self, here: Any, at: Any, unit: str, profession: str, kind: Kind, data: st.DataObject
     ) -> None:
-        opening = data.draw(OPENINGS_OF[kind])
-        self.story = told(here, at, kind, unit=unit, profession=profession, **opening)
+        opening = {"unit": unit, "profession": profession} | data.draw(OPENINGS_OF[kind](at, unit))
+        self.story = told(here, at, kind, slots=slots_of(at, profession), **opening)
         self.case = opened("c-1", self.story.log[0])
         plans_are_sound(None, self.case, here)
         self.checked = 1
@@ -67,7 +80,7 @@ class ACase(RuleBasedStateMachine):
             payload = payload | ({"offer": offer} if offer else {})
         self._act(name, who, payload, action_id)
 
-    @precondition(lambda self: self.story.case.status is Status.WAITING)
+    @precondition(lambda self: self.story.case.is_open and self.story.case.holder is None)
     @rule(data=st.data())
     def somebody_takes_it(self, data: st.DataObject) -> None:
         case = self.story.case
@@ -152,6 +165,36 @@ class ACase(RuleBasedStateMachine):
         who: By = data.draw(st.sampled_from([member for member in STAFF if member["unit"] == unit]))
         return who
 
+    # Times and messages -----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.story.case.kind is Kind.SCHEDULED_VISIT and self.story.case.is_open)
+    @rule(slot=SLOT_IDS, action_id=IDS)
+    def the_patient_books_a_time(self, slot: str, action_id: str | None) -> None:
+        self._act(ActionName.BOOK, PATIENT, {"slot": slot}, action_id)
+
+    @precondition(lambda self: self.story.case.booking is not None and self.story.case.is_open)
+    @rule(by_patient=st.booleans(), data=st.data())
+    def the_booking_is_cancelled(self, *, by_patient: bool, data: st.DataObject) -> None:
+        who = PATIENT if by_patient else self._of(self.story.case.responsible_unit, data)
+        self._act(ActionName.CANCEL_BOOKING, who, data.draw(PAYLOADS[ActionName.CANCEL_BOOKING]), None)
+
+    @precondition(lambda self: self.story.case.kind is Kind.SCHEDULED_VISIT)
+    @rule(slot=SLOT_IDS)
+    def another_case_takes_a_time_or_leaves_it(self, slot: str) -> None:
+        known = self.story.slots.get(slot)
+        if known and known.held_by != self.story.case.case_id:
+            held_by = None if known.held_by else "c-other"
+            self.story.slots[slot] = known.model_copy(update={"held_by": held_by})
+
+    @precondition(lambda self: ActionName.REPLY in TABLE[self.story.case.kind][self.story.case.status])
+    @rule(by_patient=st.booleans(), data=st.data())
+    def somebody_writes(self, *, by_patient: bool, data: st.DataObject) -> None:
+        name = ActionName.MESSAGE if by_patient else ActionName.REPLY
+        who = PATIENT if by_patient else self._of(self.story.case.responsible_unit, data)
+        self._act(name, who, {"text": "x"}, None)
+        is_thread = self.story.case.kind is Kind.MESSAGE_THREAD
+        assert not is_thread or (self.story.case.status is Status.IDLE) != by_patient
+
     # And what comes by itself -----------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.story.case.is_open)
@@ -159,7 +202,9 @@ class ACase(RuleBasedStateMachine):
     def what_is_next_comes(self, steps: int) -> None:
         for _ in range(steps):
             moment = self.story.case.next_moment()
-            assert moment
+            if moment is None:
+                assert self.story.case.status in {Status.IDLE, Status.CLOSED}
+                return
             self.story.until(moment.at)
 
     @precondition(lambda self: self.story.case.is_open)
@@ -213,7 +258,7 @@ class ACase(RuleBasedStateMachine):
 
     def _refusal(self, act: Any) -> Refusal | None:
         """Do it; where it is refused, nothing but the log may have changed."""
-        before, told_ = self.story.file, len(self.story.notices)
+        before, told_, slots = self.story.file, len(self.story.notices), dict(self.story.slots)
         refusal: Refusal | None = act()
         after = self.story.file
         if refusal and after is not before and after.log != before.log:
@@ -222,6 +267,11 @@ class ACase(RuleBasedStateMachine):
             assert event.detail["code"] == refusal.code
             assert after.case == before.case.model_copy(update={"seq": before.case.seq + 1})
             assert len(self.story.notices) == told_
+            assert self.story.slots == slots
+        if before.case.is_open and not after.case.is_open:
+            # Whoever is told by the act that ends a case is told parting words.
+            assert all(notice.reason in OUTLIVING for notice in self.story.notices[told_:])
+        assert all(self.story.slots[slot.id] == slot for slot in slots.values() if slot.held_by == "c-other")
         return refusal
 
     # What must always hold --------------------------------------------------------------------------------------------
@@ -236,6 +286,8 @@ class ACase(RuleBasedStateMachine):
         self.checked = len(self.story.log)
         # Replaying a case's events gives the case.
         assert self.case == self.story.case
+        held = [slot.id for slot in self.story.slots.values() if slot.held_by == self.case.case_id]
+        assert held == ([self.case.booking.slot] if self.case.booking else []), "K2: one time at most"
         self.seen_offers += [offer.offer for offer in self.case.open_offers if offer.offer not in self.seen_offers]
 
     @invariant()

@@ -31,7 +31,7 @@ from small_region import (
     told,
 )  # fmt: skip
 
-from decisions.facts import answer_opening
+from decisions.receiving import answer_opening
 from decisions.routing import outside_the_routine
 from omhand.contract.names import Code, EventName, Kind, OfferWhy, Outcome, Reason, StartFault, Status
 from omhand.contract.opening import Opening

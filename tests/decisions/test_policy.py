@@ -102,7 +102,7 @@ def test_the_switch_of_escalation_names_only_what_exists() -> None:
         ({"repeat": {"every": "PT1M", "do": "offer", "at_most": 1}}, "'notify' or 'alert_manager'"),
         ({"priority": [1]}, "greater than or equal to 2"),
         ({"priority": []}, "at least 1 item"),
-        ({"clock": "sun"}, "'opening_hours' or 'always'"),
+        ({"clock": "sun"}, "'opening_hours', 'always' or 'working_days'"),
         ({"phase": "booked"}, "phase"),
     ],
 )

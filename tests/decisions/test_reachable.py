@@ -36,8 +36,9 @@ from what_must_hold import follows, holds, plans_are_sound
 from decisions import decide as rules
 from decisions.case import Case, Consultation, next_of
 from decisions.effects import Decision, Refusal
-from decisions.facts import Facts, Question, answer, answer_opening, question
+from decisions.facts import Facts, Question, answer, question
 from decisions.lifecycle import evolve
+from decisions.receiving import answer_opening
 from omhand.contract.actions import ACTIONS, Action
 from omhand.contract.names import ActionName, Code, ConsultationStatus, Kind, Status
 from omhand.contract.opening import Opening
@@ -100,8 +101,8 @@ def _what_is_read(each: Consultation) -> tuple[str, ...]:
 
 def first(kind: Kind) -> State:
     opening = Opening.model_validate(OPENINGS[kind])
-    plan = answer_opening(kind, opening, MONDAY_9, REGION).first_phase()
-    return State(rules.open_case(kind, opening, plan, MONDAY_9).case, MONDAY_9)
+    facts = answer_opening(kind, opening, MONDAY_9, REGION)
+    return State(rules.open_case(kind, opening, facts, MONDAY_9).case, MONDAY_9)
 
 
 # What may come next -----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from small_region import (
     PATIENT,
     By,
     Told,
+    a_slot,
     region,
     told,
 )
@@ -41,13 +42,32 @@ CITED: Final = re.compile(r"^\s*# ((?:[A-Z]\d[a-z]?)(?: [A-Z]\d[a-z]?)*)\b", re.
 ASKED: Final = "_asked"
 """Of a state in which a handover waits for its answer."""
 
-UNIT, RECEIVER, ASKER = "", " (receiver)", " (asker)"
+UNIT, RECEIVER, ASKER, OF_PATIENT = "", " (receiver)", " (asker)", " (patient)"
 WHO: Final[dict[Kind, dict[str, By]]] = {
     Kind.DROP_IN_VISIT: {UNIT: DOCTOR_NORTH, RECEIVER: DOCTOR_SOUTH},
     Kind.PHONE_CONSULTATION: {UNIT: DOCTOR_NORTH, RECEIVER: DOCTOR_SOUTH},
     Kind.CONSULTATION: {UNIT: DOCTOR_SOUTH, RECEIVER: NURSE_EAST, ASKER: DOCTOR_NORTH},
+    Kind.SCHEDULED_VISIT: {UNIT: DOCTOR_NORTH, OF_PATIENT: PATIENT},
+    Kind.ADMINISTRATIVE_CASE: {UNIT: DOCTOR_NORTH, OF_PATIENT: PATIENT},
+    Kind.MESSAGE_THREAD: {UNIT: DOCTOR_NORTH, OF_PATIENT: PATIENT},
 }
-"""Who acts in the pictures: the responsible unit, the unit that is asked to take the case over, and who asks."""
+"""Who acts in the pictures: the responsible unit, the one that is asked to take it over, who asks, the patient."""
+
+TAKEN_OR_NOT: Final = ("waiting", f"waiting{ASKED}", "accepted", f"accepted{ASKED}")
+STATES: Final[dict[Kind, tuple[str, ...]]] = {
+    Kind.SCHEDULED_VISIT: ("ticket", "booked", "waiting", "accepted"),
+    Kind.ADMINISTRATIVE_CASE: ("waiting", "accepted"),
+    Kind.MESSAGE_THREAD: ("idle", "waiting", "accepted"),
+}
+"""What is drawn of a kind; where it is not said, both with and without a handover that waits for its answer."""
+OPENS: Final[dict[Kind, tuple[str, ...]]] = {
+    Kind.SCHEDULED_VISIT: ("ticket: opened with a ticket", "booked: opened with a time"),
+    Kind.MESSAGE_THREAD: ("waiting: opened by a patient", "idle: opened by a unit"),
+}
+BY_ITSELF: Final[dict[Kind, tuple[str, ...]]] = {
+    Kind.SCHEDULED_VISIT: ("ticket --> closed: it runs out", "booked --> waiting: its time has come"),
+}
+SLOTS: Final = (a_slot("2026-11-24 10:00"), a_slot("2026-11-26 10:00"))
 
 PAYLOADS: Final[dict[ActionName, dict[str, Any]]] = {
     ActionName.REFUSE: {"reason": "x"},
@@ -58,22 +78,30 @@ PAYLOADS: Final[dict[ActionName, dict[str, Any]]] = {
     ActionName.NOTE: {"text": "x"},
     ActionName.CLOSE: {"outcome": "treated", "held_as": "video"},
     ActionName.CANCEL: {"reason": "x"},
+    ActionName.REPLY: {"text": "x"},
+    ActionName.MESSAGE: {"text": "x"},
+    ActionName.BOOK: {"slot": SLOTS[1].id},
 }
 
 
 def payload_of(kind: Kind, name: ActionName) -> dict[str, Any]:
     """The least with which the action can be done."""
     if name is ActionName.HAND_OVER:
-        return {"to_unit": WHO[kind][RECEIVER]["unit"], "ground": "misplaced"}
+        return {"to_unit": WHO[kind].get(RECEIVER, DOCTOR_SOUTH)["unit"], "ground": "misplaced"}
     return PAYLOADS.get(name, {})
 
 
 def a_case(kind: Kind, state: str) -> Told:
     """One that has come to this state."""
-    story, own = told(region(), kind=kind, priority=3), WHO[kind][UNIT]
+    story, own = told(region(), kind=kind, priority=3, slots=SLOTS), WHO[kind][UNIT]
     status, asked, _ = state.partition(ASKED)
+    if kind is Kind.SCHEDULED_VISIT and status != Status.TICKET:
+        story.may("book", PATIENT, slot=SLOTS[0].id)
+        story.until(story.now if status == Status.BOOKED else SLOTS[0].starts_at)
     if status == Status.ACCEPTED:
         story.may("accept", own)
+    elif status == Status.IDLE:
+        story.may("reply", own, text="x")
     elif status == Status.CLOSED:
         story.may("cancel", PATIENT, reason="x")
     if asked:
@@ -89,11 +117,13 @@ def state_of(story: Told) -> str:
 
 def picture(kind: Kind) -> str:
     """The life of a kind as a state diagram: every action of the table, and where the rules let it lead."""
-    lines = ["stateDiagram-v2", "    [*] --> waiting: opened"]
-    for state in ("waiting", f"waiting{ASKED}", "accepted", f"accepted{ASKED}"):
+    lines = ["stateDiagram-v2", *(f"    [*] --> {way}" for way in OPENS.get(kind, ("waiting: opened",)))]
+    lines += [f"    {way}" for way in BY_ITSELF.get(kind, ())]
+    for state in STATES.get(kind, TAKEN_OR_NOT):
         if state.endswith(ASKED):
             lines.append(f"    {state}: {state.removesuffix(ASKED)}, a handover is asked for")
         lines += _edges(kind, state)
+    lines += [f"    {state}{ASKED}: {state}, a handover is asked for" for state in STATES.get(kind, ())]
     return "\n".join([*lines, "    closed --> [*]"])
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from small_region import MONDAY_9, NORTH, OPENING
 
-from decisions import routing
 from decisions.routing import NotInRoutine, Route, opening_of, outside_the_routine, route
 from omhand.contract.names import Kind, Level, Origin
 from omhand.contract.opening import Opening, TriageOutcome, read_opening
@@ -45,32 +44,12 @@ def contract_says(source: str, digital: bool, level: str, priority: int, wants_h
     return next(kind for fits, kind in rows if fits)
 
 
-@pytest.fixture
-def every_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if every kind existed: the table is the routine's, whatever this version takes."""
-    monkeypatch.setattr(routing, "TABLE", {kind: {} for kind in Kind})
-
-
-@pytest.mark.usefixtures("every_kind")
 @pytest.mark.parametrize("given", EVERY_OUTCOME)
 def test_every_outcome_becomes_what_the_contracts_table_says(given: tuple[Any, ...]) -> None:
     # K1a K1b K1c K2a K5a
     to = route(outcome(*given), Routing(), AFTER)
     expected = contract_says(*given)
     assert (to.kind if isinstance(to, Route) else "not in routine") == expected
-
-
-@pytest.mark.parametrize("given", EVERY_OUTCOME)
-def test_an_outcome_of_a_kind_that_this_version_lacks_is_refused_and_never_becomes_another(
-    given: tuple[Any, ...],
-) -> None:
-    to, expected = route(outcome(*given), Routing(), AFTER), contract_says(*given)
-    if expected in set(routing.TABLE):
-        assert isinstance(to, Route)
-        assert to.kind == expected
-    else:
-        assert isinstance(to, NotInRoutine)
-        assert to.message
 
 
 def test_an_emergency_is_refused_with_the_number_to_call() -> None:
@@ -94,7 +73,6 @@ def test_what_is_outside_the_routine_is_told_why_and_what_to_do_instead(given: t
     assert ":" in to.message
 
 
-@pytest.mark.usefixtures("every_kind")
 @pytest.mark.parametrize("digital", [True, False])
 @pytest.mark.parametrize("level", ["digital", "physical"])
 @pytest.mark.parametrize("profession", ["doctor", "nurse", "psychologist"])
@@ -117,7 +95,6 @@ def test_physical_cases_to_a_doctor_of_6_to_11_go_to_a_nurse_from_their_date_on(
         assert level == "digital"
 
 
-@pytest.mark.usefixtures("every_kind")
 def test_policy_can_say_that_the_nurse_rule_does_not_hold() -> None:
     # K5c
     never = Routing(physical_doctor_6_11_to_nurse_from=None)
@@ -126,7 +103,6 @@ def test_policy_can_say_that_the_nurse_rule_does_not_hold() -> None:
     assert to.profession == "doctor"
 
 
-@pytest.mark.usefixtures("every_kind")
 @pytest.mark.parametrize("given", EVERY_OUTCOME)
 def test_the_case_is_started_with_what_triage_found_and_only_keys_of_its_kind(given: tuple[Any, ...]) -> None:
     found = outcome(*given)
@@ -177,13 +153,6 @@ def test_a_drop_in_that_is_started_directly_has_to_be_one_of_the_routine(
     assert (fault is None) == fits
     if fault:
         assert fault.message
-
-
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in routing.TABLE])
-def test_a_kind_that_this_version_lacks_is_said_to_be_lacking(kind: Kind) -> None:
-    fault = outside_the_routine(kind, an_opening())
-    assert fault is not None
-    assert kind in fault.message
 
 
 def test_levels_are_the_contracts() -> None:

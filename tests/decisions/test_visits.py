@@ -37,8 +37,9 @@ from small_region import (
 
 from decisions.decide import LONGEST_MESSAGE, RULES, action_id_of, actor_of, decide, hindrance, read_action, rejected
 from decisions.effects import Course, Refusal
-from decisions.facts import Facts, OpeningFacts, answer, answer_opening, question
+from decisions.facts import Facts, answer, question
 from decisions.lifecycle import TABLE, actions_of, evolve
+from decisions.receiving import OpeningFacts, answer_opening
 from omhand.contract.actions import ACTIONS, Accept, Action, ThePatient
 from omhand.contract.names import ActionName, Code, EventName, Kind, OfferWhy, Outcome, Reason, StartFault, Status
 from omhand.contract.opening import Opening, StaffMember
@@ -531,9 +532,14 @@ def test_the_first_check_that_fails_is_the_answer(
 
 @pytest.mark.parametrize("kind", TABLE)
 def test_every_status_that_a_kind_has_is_in_the_table_and_every_rule_too(kind: Kind) -> None:
-    assert set(TABLE[kind]) == {Status.WAITING, Status.ACCEPTED, Status.CLOSED}
-    only_asked = {ActionName.ANSWER} if kind is not Kind.CONSULTATION else set[ActionName]()
-    assert actions_of(kind) == set(RULES) - only_asked
+    more = {Kind.SCHEDULED_VISIT: {Status.TICKET, Status.BOOKED}, Kind.MESSAGE_THREAD: {Status.IDLE}}
+    assert set(TABLE[kind]) == {Status.WAITING, Status.ACCEPTED, Status.CLOSED} | more.get(kind, set())
+    writing, booking = {ActionName.REPLY, ActionName.MESSAGE}, {ActionName.BOOK, ActionName.CANCEL_BOOKING}
+    own = {
+        Kind.CONSULTATION: {ActionName.ANSWER}, Kind.SCHEDULED_VISIT: booking, Kind.ADMINISTRATIVE_CASE: writing,
+        Kind.MESSAGE_THREAD: writing,
+    }  # fmt: skip
+    assert actions_of(kind) == set(RULES) - set[ActionName]().union(*own.values()) | own.get(kind, set())
     assert set(ACTIONS) == set(ActionName)
 
 

@@ -67,7 +67,9 @@ def test_the_corpus_holds_every_typical_life() -> None:
         "long-last-run", "handed-over", "handover-pending", "handover-refused", "handover-withdrawn", "handover-taken",
         "1177", "asking", "consultation-answered", "consultation-refused", "consultation-withdrawn",
         "consultation-not-needed", "consultation-of-its-own", "left-at-closing", "taken-at-closing",
-        "long-asking-first-run", "long-asking-last-run", "asked-too-early", "check-well",
+        "long-asking-first-run", "long-asking-last-run", "asked-too-early", "check-well", "ticket", "ticket-expired",
+        "booked-moved", "booking-cancelled", "booked-by-a-unit", "visit", "time-gone", "time-gone-at-opening",
+        "thread", "thread-of-a-unit", "thread-unanswered", "administrative",
         "check-differs",
     }  # fmt: skip
     asked = {command for history in HISTORIES.values() for command in commands(history)}

@@ -101,12 +101,6 @@ async def test_a_workflow_type_that_does_not_exist_fails_at_once(stack: Stack) -
     assert "DropInVisit" in failure.message
 
 
-async def test_kinds_that_are_not_here_yet_fail_and_say_so(stack: Stack) -> None:
-    failure = await failure_of(await stack.start("not-yet", workflow_type="MessageThread"))
-    assert failure.type == "NotInRoutine"
-    assert "MessageThread" in failure.message
-
-
 BAD_ACTIONS: dict[str, tuple[str, tuple[Any, ...], str]] = {
     "no argument": ("accept", (), "0 arguments"),
     "two arguments": ("accept", ({"by": NURSE_NORTH}, {}), "2 arguments"),

@@ -18,8 +18,10 @@ from temporalio.testing import TimeSkipper, TimeSkippingConfig
 from activities.directory import Rules
 from activities.postgres.pool import open_pool
 from activities.records import Records
+from activities.slots import publish
 from decisions.decide import open_case
 from decisions.errands import OpeningQuestion, Step
+from omhand.contract.directory import Slot
 from omhand.contract.names import Kind
 from omhand.contract.opening import Opening
 
@@ -49,6 +51,10 @@ professions = ["nurse"]
         "MAIL1": 'email = "mail1@example.org"',
         "WELL1": 'email = "well1@example.org"',
         "WELL2": 'email = "well2@example.org"',
+        "TIMES1": 'phone = "+46701741201", email = "times1@example.org"',
+        "TIMES2": 'phone = "+46701741202", email = "times2@example.org"',
+        "TIMES3": 'phone = "+46701741203"',
+        "TIMES4": 'phone = "+46701741204", email = "times4@example.org"',
     }.items()
 )
 ALL_LOOKS = timedelta(minutes=2)
@@ -110,6 +116,35 @@ class Night:
         """Their rows."""
         return [row for row in await self.stage.notices(case_id) if row["key"].startswith(f"{case_id}/closing/")]
 
+    async def publish(self, name: str, *hours: float) -> None:
+        """Times of that unit, so many hours ahead."""
+        now = datetime.now(UTC)
+        slots = [
+            Slot(
+                id=f"{name}-{hour}",
+                unit=unit(name),
+                profession="nurse",
+                starts_at=now + timedelta(hours=hour),
+                length=timedelta(minutes=20),
+            )
+            for hour in hours
+        ]
+        async with (
+            open_pool(self.stage.dsn, most=1) as pool,
+            pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            await publish(connection, slots)
+
+    def told_of_times(self, name: str) -> list[tuple[str, str]]:
+        """How the manager was told that the unit has no free times."""
+        key = f"closing-{unit(name)}/no_free_times/"
+        calls = [call for call in self.stage.gateway.calls if call["key"].startswith(key)]
+        assert {(call["reason"], call["kind"], call["priority"], call["due_at"]) for call in calls} <= {
+            ("no_free_times", "scheduled_visit", None, None)
+        }
+        return [(call["channel"], call["recipient"]) for call in calls]
+
     async def forget(self, case_id: str) -> None:
         """Take the case's row away, as a database does that comes back from a backup."""
         await self.stage.pool.execute("delete from omhand.cases where case_id = $1", case_id)
@@ -119,9 +154,8 @@ class Night:
         given = Opening.model_validate(opening(case_id, unit=unit(name)))
         async with open_pool(self.stage.dsn, most=2) as pool:
             rules = Rules(pool)
-            asked = OpeningQuestion(kind=Kind.DROP_IN_VISIT, opening=given, at=at, run_id="elsewhere")
-            plan = (await rules.look_up_opening(asked)).first_phase()
-            made = open_case(Kind.DROP_IN_VISIT, given, plan, at)
+            asked = OpeningQuestion(kind=Kind.DROP_IN_VISIT, opening=given, at=at, sent_at=at, run_id="elsewhere")
+            made = open_case(Kind.DROP_IN_VISIT, given, await rules.look_up_opening(asked), at)
             await Records(pool, rules).record(
                 Step(run_id="elsewhere", case=made.case, events=made.events, notices=(), takes=False, **changes)
             )
@@ -145,8 +179,8 @@ async def test_a_unit_whose_cases_run_and_are_recorded_compares_clean(night: Nig
     await over.result()
     before = datetime.now(UTC)
     checked = await night.well(unit("WELL1"))
-    assert set(checked) == {"unit", "at", "compared"}
-    assert (checked["unit"], checked["compared"]) == (unit("WELL1"), 2)
+    assert set(checked) == {"unit", "at", "compared", "no_free_times"}
+    assert (checked["unit"], checked["compared"], checked["no_free_times"]) == (unit("WELL1"), 2, False)
     assert abs(datetime.fromisoformat(checked["at"]) - before) < timedelta(seconds=20)
     assert not any(night.calls(case_id) for case_id in ("well-1", "well-2", "well-3"))
 
@@ -226,6 +260,54 @@ async def test_an_alarm_that_fails_goes_by_email_and_where_that_fails_too_the_ru
     assert failure.message.endswith("NOBODY COULD BE TOLD of these: deaf-3: no email")
     rows = {row["channel"]: (row["status"], row["error"]) for row in await night.alarms("deaf-3")}
     assert rows == {"phone": ("failed", "gateway answered 400"), "email": ("failed", "no email")}
+
+
+async def test_a_unit_that_has_no_free_times_ahead_is_told_to_its_manager_once_a_day(night: Night) -> None:  # P2
+    assert (await night.well(unit("TIMES1")))["no_free_times"] is False
+    assert night.told_of_times("TIMES1") == []
+    # What has passed is no time ahead, what is ahead is enough, and what is held or withdrawn is not free.
+    await night.publish("TIMES1", -1, 5)
+    assert (await night.well(unit("TIMES1")))["no_free_times"] is False
+    await night.stage.pool.execute("update omhand.slots set case_id = 'somebody' where slot_id = 'TIMES1-5'")
+    for _ in range(2):
+        assert (await night.well(unit("TIMES1")))["no_free_times"] is True
+    assert night.told_of_times("TIMES1") == [("phone", "+46701741201")]
+    (row,) = await night.stage.notices(f"closing-{unit('TIMES1')}")
+    assert (row["unit_id"], row["reason"], row["status"]) == (unit("TIMES1"), "no_free_times", "sent")
+    (call,) = [call for call in night.stage.gateway.calls if call["key"] == row["key"]]
+    assert "inga lediga tider att boka: schemalagt besök, Stängningsenhet TIMES1." in call["text"]
+
+
+async def test_a_unit_that_has_given_tickets_and_no_times_is_told_to_its_manager(night: Night) -> None:  # P2 K2a
+    now = datetime.now(UTC)
+    ticket = {"valid_from": now.isoformat(), "valid_until": (now + timedelta(days=9)).isoformat()}
+    await night.stage.start("ticket-1", "ScheduledVisit", unit=unit("TIMES2"), priority=7, ticket=ticket)
+    await until(lambda: night.stage.log("ticket-1"))
+    night.stage.gateway.statuses[f"closing-{unit('TIMES2')}"] = [410]
+    for _ in range(2):
+        assert (await night.well(unit("TIMES2")))["no_free_times"] is True
+    # The phone failed for good: then by email.
+    assert night.told_of_times("TIMES2") == [("phone", "+46701741202"), ("email", "times2@example.org")]
+
+
+async def test_a_manager_who_cannot_be_told_of_missing_times_makes_no_case_differ(night: Night) -> None:  # P2
+    await night.publish("TIMES3", -1)
+    night.stage.gateway.statuses[f"closing-{unit('TIMES3')}"] = [410]
+    assert (await night.well(unit("TIMES3")))["no_free_times"] is True
+    rows = await night.stage.notices(f"closing-{unit('TIMES3')}")
+    assert {(row["channel"], row["status"], row["error"]) for row in rows} == {
+        ("phone", "failed", "gateway answered 410"),
+        ("email", "failed", "no email"),
+    }
+
+
+async def test_missing_times_are_told_where_cases_differ_as_well(night: Night) -> None:  # P2 P6
+    await night.publish("TIMES4", -1)
+    await (await night.open("ended-5", "TIMES4")).terminate("by force")
+    failure = await night.differ("TIMES4")
+    assert failure.message == f"unit {unit('TIMES4')}, of 1 open cases these differ: ended-5: not_running"
+    assert len(night.calls("ended-5")) == 1
+    assert night.told_of_times("TIMES4") == [("phone", "+46701741204")]
 
 
 async def looked_once(handle: WorkflowHandle[Any, Any]) -> None:

@@ -1,5 +1,6 @@
 """Triage outcomes become cases (K1a-c), or fail and say what to do instead."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from stories import EAST, NORTH, NURSE_NORTH, Stack, failure_of
@@ -55,11 +56,18 @@ async def test_help_to_find_a_time_is_a_drop_in_whatever_the_priority(stack: Sta
     assert answer["kind"] == "drop_in_visit"
 
 
+async def test_less_urgent_outcomes_become_visits_with_a_ticket(stack: Stack) -> None:  # K2a
+    answer = await (await intake(stack, "in-6", priority=8)).result()
+    assert (answer["kind"], answer["workflow_type"]) == ("scheduled_visit", "ScheduledVisit")
+    view = await stack.client.get_workflow_handle(answer["workflow_id"]).query("view")
+    opens, ends = (datetime.fromisoformat(view["ticket"][key]) for key in ("valid_from", "valid_until"))
+    assert (view["status"], ends - opens) == ("ticket", timedelta(days=14))
+
+
 async def test_an_outcome_outside_the_routine_fails_and_says_what_to_do(stack: Stack) -> None:
     for case_id, changes, kind, said in (
         ("in-4", {"priority": 1}, "NotInRoutine", "112"),
         ("in-5", {"level": "physical"}, "NotInRoutine", "physical"),
-        ("in-6", {"priority": 8}, "NotInRoutine", "scheduled_visit"),
         ("in-7", {"source": "1177_phone", "priority": 12}, "NotInRoutine", "12"),
         ("in-8", {"unit": "SE2321000198-NO"}, "UnknownUnit", "unit"),
         ("in-9", {"profession": "astronaut"}, "UnknownProfession", "profession"),

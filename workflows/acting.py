@@ -1,0 +1,81 @@
+"""What an action comes to: answered as it was before, refused, or decided by what the directory says at this moment."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from temporalio import workflow
+
+from decisions import decide as rules
+from decisions.effects import Decision, Refusal
+from decisions.errands import LOOK_UP, LOOK_UP_ANSWERED, AnsweredBefore, Repeated
+from decisions.facts import Facts, question
+from decisions.file import FULL, LOG_FULL, Answered, CaseFile
+from omhand.contract.actions import Consult, Note
+from omhand.contract.names import ActionName
+from workflows.errands import run_errand
+
+CAME_LATER: Final = frozenset({ActionName.HAND_OVER, ActionName.CONSULT})
+HAND_OVER_AND_CONSULT: Final = "hand-over-and-consult"
+"""The patch before which these were refused at once: a case whose history tells of that goes on refusing them."""
+
+LOG_MOVES_ON: Final = "log-moves-on"
+"""The patch before which a log of a megabyte took no more notes."""
+
+_OF_ACTION: Final = "action:"
+
+
+def cause_of(action_id: str) -> str:
+    """How the log names what an action with an id has caused."""
+    return f"{_OF_ACTION}{action_id}"
+
+
+def is_of_action(cause: str) -> bool:
+    """Whether the cause is an action by the id that its sender gave."""
+    return cause.startswith(_OF_ACTION)
+
+
+class TimeGone(Exception):  # noqa: N818 - reads as what it says
+    """A time that is to be booked is not free any more."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+async def answered_before(file: CaseFile, cause: str, patience: timedelta) -> Answered | None:
+    """How the same action was answered; what has left the case's memory stands in Postgres.
+
+    Raises:
+        OutOfPatience: that could not be looked up in the time that it was given.
+    """
+    earlier = file.answers.get(cause)
+    if earlier or not (file.has_forgotten and is_of_action(cause)):
+        return earlier
+    asked = Repeated(case_id=file.case.case_id, cause=cause)
+    summary = "look whether it has come before"
+    found = await run_errand(LOOK_UP_ANSWERED, asked, AnsweredBefore, summary, patience=patience)
+    return None if found.seq is None else Answered(seq=found.seq, refusal=found.refusal)
+
+
+async def decided(
+    file: CaseFile, name: str, payload: Mapping[str, object], at: datetime, patience: timedelta
+) -> Decision | Refusal:
+    """What the action of that name does to the case at this instant, or why it does nothing.
+
+    Raises:
+        OutOfPatience: the directory could not be asked in the time that it was given.
+    """
+    action = rules.read_action(name, payload)
+    if isinstance(action, Refusal):
+        return action
+    hindrance = rules.hindrance(file.case, action)
+    if hindrance:
+        return hindrance
+    if action.name in CAME_LATER and not workflow.patched(HAND_OVER_AND_CONSULT):
+        return rules.wrong_kind(file.case, action)
+    if isinstance(action, Note | Consult) and file.size >= FULL and not workflow.patched(LOG_MOVES_ON):
+        return LOG_FULL
+    asked = question(file.case, action, at)
+    facts = await run_errand(LOOK_UP, asked, Facts, f"look up who may {action.name}", patience=patience)
+    return rules.decide(file.case, action, at, facts)

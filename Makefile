@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-rules test-servers lint bench lock schema clean
+.PHONY: help setup demo dev test test-rules test-servers soak lint bench lock schema clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 10
@@ -40,6 +40,9 @@ test-rules: setup # they need a processor and nothing else
 
 test-servers: setup # they mostly wait for servers and timers
 	$(BIN)/pytest $(RULES:%=--ignore=%)
+
+soak: setup ## the tests that take minutes: a year of messages, a thousand patients for two hundred times
+	$(BIN)/pytest -m soak
 
 bench: setup ## measure: cases a second, CPU and memory a case, beside two bare workflows
 	$(BIN)/python -m workers.bench

@@ -79,6 +79,7 @@ class Records:
         return {
             "case": _case_row(step, patient),
             "events": [event.to_json() for event in step.events],
+            "booking": step.case.booking.to_json() if step.case.booking else None,
             "offers": [offer.to_json() for offer in step.case.open_offers],
             "notices": [_notice_row(notice, step, regions[notice.unit]) for notice in step.notices],
             "access": [_access_row(access, nth) for nth, access in enumerate(step.access, 1)],

@@ -232,21 +232,22 @@ def _booked(case: Case, event: Event, told: Detail) -> dict[str, object]:
     return {
         **_nobody_has(case, made.unit),
         "booking": booking,
-        # Who had waited at the visit's time, and was not seen, has waited though they take another time.
-        "was_late": case.was_late or (case.status is Status.WAITING and _waited(case, event)),
+        "was_late": case.was_late or _waited(case, event),
         **_waits(made.plan),
     }
 
 
 def _waited(case: Case, event: Event) -> bool:
-    return case.booking is not None and case.is_overdue(event.at)
+    """Who waited at the visit's time, and was not seen, has waited though they take another time, or none."""
+    return case.booking is not None and case.status is Status.WAITING and case.is_overdue(event.at)
 
 
-def _booking_cancelled(case: Case, _event: Event, told: Detail) -> dict[str, object]:
+def _booking_cancelled(case: Case, event: Event, told: Detail) -> dict[str, object]:
     ended = cast("BookingCancelled", told)
     # Without a ticket the case ends here; it is the unit's that had the time.
     waits = _waits(ended.plan) if ended.plan else {}
-    return {"booking": None, **_nobody_has(case, ended.unit), **waits}
+    was_late = case.was_late or _waited(case, event)
+    return {"booking": None, "was_late": was_late, **_nobody_has(case, ended.unit), **waits}
 
 
 def _replied(case: Case, event: Event, _told: Detail) -> dict[str, object]:

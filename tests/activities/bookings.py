@@ -58,8 +58,10 @@ async def taken_back(pool: asyncpg.Pool, slot_id: str) -> FoundSlot | None:
         return await withdraw(connection, slot_id)
 
 
-def visit(case_id: str, at: datetime | None = None, slot: str | None = None, **changes: Any) -> Step:
-    """The first step of a scheduled visit: with a ticket (K2a), or booked by the unit (K2b)."""
+def visit(
+    case_id: str, at: datetime | None = None, slot: str | None = None, found: FoundSlot | None = None, **changes: Any
+) -> Step:
+    """The first step of a scheduled visit: with a ticket (K2a), or booked by the unit (K2b), as it is ``found``."""
     at = at or soon()
     given: dict[str, Any] = {
         "case_id": case_id,
@@ -72,7 +74,7 @@ def visit(case_id: str, at: datetime | None = None, slot: str | None = None, **c
     ticket = {"valid_from": at.isoformat(), "valid_until": (at + 14 * DAY).isoformat()}
     how = {"booking": {"slot": slot}} if slot else {"ticket": ticket}
     opening = Opening.model_validate(given | how | changes)
-    found = free(slot) if slot else None
+    found = found or (free(slot) if slot else None)
     kind = Kind.SCHEDULED_VISIT
     decision = open_case(kind, opening, answer_opening(kind, opening, at, REGION, found), at)
     return _written(decision, "run-1").model_copy(update={"patient": opening.patient and opening.patient.id})
@@ -83,9 +85,9 @@ def free(slot: str) -> FoundSlot:
     return FoundSlot.model_validate(a_slot(slot).model_dump())
 
 
-def booking(before: Step, slot: str) -> Step:
-    """The patient books, or moves to this time."""
-    return _acted(before, "book", free(slot), slot=slot)
+def booking(before: Step, slot: str, found: FoundSlot | None = None) -> Step:
+    """The patient books, or moves to this time, as it is ``found``."""
+    return _acted(before, "book", found or free(slot), slot=slot)
 
 
 def cancelling(before: Step) -> Step:

@@ -9,7 +9,7 @@ from bookings import TOMORROW, a_slot, published, taken_back, visit
 from samples import DIRECTORY, EAST, NORTH, NOWHERE, POLICY
 
 from activities.records import Records
-from activities.slots import LeftOut, Published
+from activities.slots import LeftOut, Published, find_slot
 from workers.load import LoadError, check_files, has_rules, load, store
 
 Files = tuple[Path, Path]
@@ -294,7 +294,7 @@ async def bookable(pool: asyncpg.Pool) -> dict[str, str]:
 
 async def booked(pool: asyncpg.Pool, records: Records, case_id: str, slot: str) -> None:
     """A case holds a time."""
-    answer = await records.record(visit(case_id, slot=slot))
+    answer = await records.record(visit(case_id, slot=slot, found=await find_slot(pool, slot)))
     assert answer.slot_fault is None
     assert await pool.fetchval("select case_id from omhand.slots where slot_id = $1", slot) == case_id
 

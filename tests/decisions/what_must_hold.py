@@ -293,7 +293,9 @@ def _the_sender_of_a_handover_is_responsible(case: Case) -> None:
 
 def plans_are_sound(before: Case | None, after: Case, region: Region) -> None:
     """The plans that an event has brought fall on instants that they may have."""
-    if before is None or after.plan != before.plan:
+    # A visit that a unit opens with a time has that unit's plan first when it is booked, in the next event (K2b).
+    is_to_be_booked = after.kind is Kind.SCHEDULED_VISIT and after.plan.phase is Phase.WAITING and not after.booking
+    if (before is None or (after.plan, after.booking) != (before.plan, before.booking)) and not is_to_be_booked:
         _is_sound(after.plan, after, after.responsible_unit, after.profession, region)
     handover = after.handover
     if handover and (before is None or before.handover is None or before.handover.plan != handover.plan):

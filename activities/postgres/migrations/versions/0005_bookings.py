@@ -56,14 +56,19 @@ HOLD_SLOT = """
 -- Nobody waits for somebody who waits for them: a step locks its case's row first, and nobody locks one after a time's;
 -- of two times the one with the lower id is locked first, so that two cases that want each other's take turns; and
 -- whoever publishes times locks the whole table before anything in it, and after that waits for nobody.
-create function omhand.hold_slot(this_case text, had text, wanted text) returns void language plpgsql as $$
+--
+-- A time that has been moved since it was looked at is another one: the patient was told of the first.
+create function omhand.hold_slot(this_case text, had text, wanted text, of_unit text, at timestamptz) returns void
+language plpgsql as $$
 begin
     perform from omhand.slots where slot_id in (had, wanted) order by slot_id for update;
     update omhand.slots set case_id = null where slot_id = had and case_id = this_case;
     if wanted is null then
         return;
     end if;
-    update omhand.slots set case_id = this_case where slot_id = wanted and case_id is null and withdrawn_at is null;
+    update omhand.slots set case_id = this_case
+        where slot_id = wanted and case_id is null and withdrawn_at is null
+            and unit_id = of_unit and starts_at = at;
     if found then
         return;
     end if;
@@ -132,7 +137,8 @@ begin
         end if;
         had := stored.slot;
         if told.slot is distinct from had then
-            perform omhand.hold_slot(told.case_id, had, told.slot);
+            perform omhand.hold_slot(told.case_id, had, told.slot, step #>> '{booking,unit}',
+                (step #>> '{booking,starts_at}')::timestamptz);
         end if;
         if stored.seq > 0 then
             perform omhand.replace_case(told);

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from omhand.client import SlotRow, WorklistRow
 from omhand.contract.actions import By, ThePatient
-from omhand.contract.view import ConsultationView, HandoverView, OfferView, View
+from omhand.contract.view import BookingView, ConsultationView, HandoverView, OfferView, View
 
 WIDTH_OF_A_FILE: Final = 200
 """Columns where the output goes to a file or another program."""
@@ -52,7 +52,9 @@ def case_panel(view: View) -> RenderableType:
         ("escalation level", view.escalation_level or None),
         ("handover", _handover(view.handover) if view.handover else None),
         ("consultations", "\n".join(map(_consultation, view.consultations))),
-        ("booked", view.booking.slot if view.booking else None),
+        ("ticket", _ticket(view)),
+        ("booked", _booking(view.booking) if view.booking else None),
+        ("patient of", f"county {view.patient_region}, another than this" if view.out_of_region else None),
         ("same patient", ", ".join(view.linked_cases)),
         ("opened", local(view.opened_at)),
         ("accepted", local(view.accepted_at)),
@@ -70,6 +72,8 @@ def case_panel(view: View) -> RenderableType:
 def case_and_log(view: View) -> RenderableType:
     """The case in short, and everything that happened to it."""
     log = _table("#", "at", "event", "by", "what")
+    if view.earlier_events:
+        log.caption = f"{view.earlier_events} earlier rows stand in omhand.case_log"
     for event in view.log:
         log.add_row(
             *map(
@@ -92,7 +96,9 @@ def worklist_table(unit: str, rows: Iterable[WorklistRow], caption: str | None =
             "\n+ ".join((row.case_id, *row.linked_cases)),
             row.stands,
             row.status,
-            f"{row.kind}\n{row.profession}" + (f", {row.priority}" if row.priority else ""),
+            f"{row.kind}\n{row.profession}"
+            + (f", {row.priority}" if row.priority else "")
+            + (f"\ncounty {row.patient_region}" if row.out_of_region else ""),
             row.assigned_to or (row.responsible_unit if row.responsible_unit != unit else None),
         )
         table.add_row(*map(shown, cells), style="bold red" if row.overdue else "")
@@ -145,6 +151,16 @@ def _handover(handover: HandoverView) -> str:
     meant = ", ".join(each for each in (handover.to_profession, handover.to_staff) if each)
     until = f", until {local(handover.answer_by)}" if handover.answer_by else ""
     return f"asked of {handover.to_unit}" + (f" ({meant})" if meant else "") + f": {handover.ground}{until}"
+
+
+def _ticket(view: View) -> str | None:
+    if view.ticket is None or view.booking:
+        return None
+    return f"of {view.ticket.unit}, valid {local(view.ticket.valid_from)} to {local(view.ticket.valid_until)}"
+
+
+def _booking(booking: BookingView) -> str:
+    return f"{local(booking.starts_at)} at {booking.unit} ({booking.slot})"
 
 
 def _consultation(consultation: ConsultationView) -> str:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from activities.directory import Rules
 from activities.postgres.pool import open_pool
 from activities.records import Records
+from activities.slots import find_slot
 from omhand.cli import app
 
 NINE = "hc01-20261124-0900"
@@ -68,7 +69,9 @@ def book(dsn: str, case_id: str, slot: str) -> None:
 
     async def write() -> None:
         async with open_pool(dsn, most=2) as pool:
-            answer = await Records(pool, Rules(pool)).record(visit(case_id, slot=slot))
+            answer = await Records(pool, Rules(pool)).record(
+                visit(case_id, slot=slot, found=await find_slot(pool, slot))
+            )
             assert answer.slot_fault is None
 
     asyncio.run(write())

@@ -69,9 +69,8 @@ def book(dsn: str, case_id: str, slot: str) -> None:
 
     async def write() -> None:
         async with open_pool(dsn, most=2) as pool:
-            answer = await Records(pool, Rules(pool)).record(
-                visit(case_id, slot=slot, found=await find_slot(pool, slot))
-            )
+            step = visit(case_id, slot=slot, found=await find_slot(pool, slot))
+            answer = await Records(pool, Rules(pool)).record(step)
             assert answer.slot_fault is None
 
     asyncio.run(write())

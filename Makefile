@@ -34,12 +34,14 @@ test: lint ## lint, then every test: the rules, and beside them what needs real 
 	$(MAKE) --no-print-directory --jobs=2 test-rules test-servers
 
 RULES := tests/decisions tests/contract
+PARTS := tests/activities tests/replay
 
-test-rules: setup # they need a processor and nothing else
+test-rules: setup # they need a processor and nothing else; then the parts by themselves, which need Postgres
 	$(BIN)/pytest $(RULES) --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest $(PARTS)
 
 test-servers: setup # they mostly wait for servers and timers
-	$(BIN)/pytest $(RULES:%=--ignore=%)
+	$(BIN)/pytest $(RULES:%=--ignore=%) $(PARTS:%=--ignore=%)
 
 soak: setup ## the tests that take minutes: a year of messages, a thousand patients for two hundred times
 	$(BIN)/pytest -m soak

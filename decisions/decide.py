@@ -120,7 +120,7 @@ def _comes_with(course: Course, kind: Kind, opening: Opening, facts: OpeningFact
         # What an administrative case asks for is always the patient's.
         if opening.patient_writes or kind is Kind.ADMINISTRATIVE_CASE:
             course.by = ThePatient(patient=True)
-        course.happens(MessageWritten(text=opening.message))
+        course.happens(MessageWritten(text=opening.message, attachments=opening.attachments))
     course.by = None
 
 

@@ -21,7 +21,7 @@ def reply(course: Course, action: Action, _facts: Facts) -> Refusal | None:
     refusal = not_responsible(course.now, written)
     if refusal:
         return refusal
-    course.happens(Replied(unit=written.by.unit, text=written.text))
+    course.happens(Replied(unit=written.by.unit, text=written.text, attachments=written.attachments))
     return None
 
 
@@ -32,6 +32,7 @@ def message(course: Course, action: Action, facts: Facts) -> None:
     course.happens(
         MessageWritten(
             text=written.text,
+            attachments=written.attachments,
             plan=facts.plan,
             back_to_unit=is_thread and case.holder is not None and facts.named_is_away,
         )

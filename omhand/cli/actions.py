@@ -88,6 +88,9 @@ def _option(key: str, field: FieldInfo) -> Any:  # noqa: ANN401 - an annotation
     """The option of a key. What may be in it is the model's business; here are only the types of the command line."""
     members = _members(field.annotation)
     name = f"--{key.replace('_', '-')}"
+    if any(get_origin(member) is tuple for member in members):
+        # Given once for each.
+        return Annotated[list[str] | None, typer.Option(name.removesuffix("s"), metavar="URI")]
     if bool in members:
         return Annotated[bool | None, typer.Option(f"{name}/--no-{key.replace('_', '-')}")]
     if int in members:

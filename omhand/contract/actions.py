@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Discriminator, StringConstraints, Tag, mode
 from omhand.contract.names import EMERGENCY_PRIORITY, PRIORITIES, ActionName, Ground, Outcome
 from omhand.contract.opening import StaffMember
 from omhand.contract.wire import (
+    Attachments,
     CaseId,
     Flag,
     HsaId,
@@ -159,6 +160,7 @@ class Reply(Action):
 
     name = ActionName.REPLY
     text: MessageText
+    attachments: Attachments = ()
 
 
 class Message(Action):
@@ -167,6 +169,7 @@ class Message(Action):
     name = ActionName.MESSAGE
     by: ThePatient  # type: ignore[assignment]  # the table of §2: only the patient
     text: MessageText
+    attachments: Attachments = ()
 
 
 class Book(Action):

@@ -269,6 +269,7 @@ class Replied(Detail):
     event = EventName.REPLIED
     unit: HsaId
     text: str
+    attachments: tuple[str, ...] = ()
 
 
 class MessageWritten(Detail):
@@ -276,6 +277,8 @@ class MessageWritten(Detail):
 
     event = EventName.MESSAGE
     text: str
+    attachments: tuple[str, ...] = ()
+    """By reference."""
     plan: Plan | None = None
     """Of the reply, where no earlier message waits for it."""
     back_to_unit: Flag = False

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, model_validator
 from omhand.contract.names import EMERGENCY_PRIORITY, PRIORITIES, Kind, Level, Origin
 from omhand.contract.patient import Patient
 from omhand.contract.wire import (
+    Attachments,
     CaseId,
     Flag,
     GivenCaseId,
@@ -99,6 +100,7 @@ class Opening(Wire):
     question: LongText | None = None
     wants_handover: Flag = False
     message: MessageText | None = None
+    attachments: Attachments = ()
 
     @property
     def patient_writes(self) -> bool:
@@ -122,10 +124,10 @@ COMMON_KEYS: Final = frozenset({"case_id", "origin", "unit", "profession", "prio
 OWN_KEYS: Final[dict[Kind, frozenset[str]]] = {
     Kind.DROP_IN_VISIT: frozenset({"wants_help_booking"}),
     Kind.SCHEDULED_VISIT: frozenset({"ticket", "booking", "asked_by"}),
-    Kind.ADMINISTRATIVE_CASE: frozenset({"service", "message"}),
+    Kind.ADMINISTRATIVE_CASE: frozenset({"service", "message", "attachments"}),
     Kind.CONSULTATION: frozenset({"to", "asked_by", "question", "wants_handover"}),
     Kind.PHONE_CONSULTATION: frozenset({"level"}),
-    Kind.MESSAGE_THREAD: frozenset({"to", "asked_by", "message"}),
+    Kind.MESSAGE_THREAD: frozenset({"to", "asked_by", "message", "attachments"}),
 }
 
 REQUIRED_KEYS: Final[dict[Kind, frozenset[str]]] = {
@@ -162,6 +164,8 @@ def read_opening(kind: Kind, value: object, form: type[Opening] = GivenOpening) 
     faults += [f"{key}: is required" for key in sorted(REQUIRED_KEYS[kind]) if given.get(key) is None]
     if kind is Kind.SCHEDULED_VISIT:
         faults += _visit_faults(given)
+    if given.get("attachments") and given.get("message") is None:
+        faults.append("attachments: go with a message, and there is none")
     if faults or opening is None:
         raise Malformed(*faults)
     return opening

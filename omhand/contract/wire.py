@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     StrictBool,
     StrictInt,
@@ -99,6 +100,7 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError(msg) from None
 
 
+REFERENCE_PATTERN: Final = r"^(?!data:)[A-Za-z][A-Za-z0-9+.-]{0,31}:[!-~]{1,168}$"
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
@@ -147,6 +149,14 @@ Duration = Annotated[
     # Pydantic's own would write a year, which has no fixed length.
     PlainSerializer(lambda value: f"P{value.days}DT{value.seconds}S", when_used="json"),
 ]
+Reference = Annotated[
+    ShortText,
+    AfterValidator(_matching(REFERENCE_PATTERN)),
+    WithJsonSchema({"type": "string", "pattern": REFERENCE_PATTERN}),
+]
+"""Where something is kept: a URI without white space, but never ``data:``, which would be the thing itself."""
+Attachments = Annotated[tuple[Reference, ...], Field(max_length=10)]
+"""What goes along with a message, by reference: never the bytes (K6)."""
 Flag = StrictBool
 Number = StrictInt
 

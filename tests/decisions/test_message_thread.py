@@ -33,6 +33,7 @@ from decisions.receiving import answer_opening
 from decisions.region import Region
 from omhand.contract.names import Code, Kind, Outcome, Reason, Status
 from omhand.contract.opening import read_opening
+from omhand.contract.wire import Malformed
 
 MESSAGE = ladder(
     "message",
@@ -286,6 +287,37 @@ def test_a_text_that_cannot_be_is_refused_by_its_key(written: object) -> None:
     assert (refusal.code, refusal.message.startswith("text: ")) == (Code.INVALID_ACTION, True)
     assert story.act("message", DOCTOR_NORTH, text="Hej") is not None
     assert story.act("message", PATIENT, text="å" * 10_000) is None
+
+
+@pytest.mark.parametrize(
+    ("attachments", "fault"),
+    [
+        (["urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66", "https://bilder.example/1?x=y"], None),
+        ([f"urn:{number}" for number in range(11)], "attachments: "),
+        (["data:image/png;base64,iVBORw0KGgo="], "attachments.0: "),
+        (["bild.png"], "attachments.0: "),
+        (["https://bilder.example/ett utslag"], "attachments.0: "),
+        (["urn:" + "x" * 200], "attachments.0: "),
+        ("urn:1", "attachments: "),
+    ],
+)
+def test_an_attachment_is_a_reference_and_never_the_bytes(attachments: object, fault: str | None) -> None:
+    # K6a
+    story = a_thread()
+    refusal = story.act("message", PATIENT, text="Se bilden", attachments=attachments)
+    assert (refusal.message[: len(fault)] if refusal and fault else refusal) == fault
+    if fault is None:
+        assert story.log[-1].detail["attachments"] == attachments
+        story.may("reply", NURSE_NORTH, text="Se svaret", attachments=["urn:svar"])
+        assert story.log[-1].detail["attachments"] == ["urn:svar"]
+
+
+def test_attachments_come_with_the_first_message_and_not_without_one() -> None:
+    # K6b K3
+    assert a_thread(attachments=["urn:1"]).log[1].detail["attachments"] == ["urn:1"]
+    given = OPENINGS[Kind.MESSAGE_THREAD] | {"message": None, "attachments": ["urn:1"]}
+    with pytest.raises(Malformed, match="attachments: go with a message"):
+        read_opening(Kind.MESSAGE_THREAD, given)
 
 
 def test_the_log_gives_the_thread_back() -> None:

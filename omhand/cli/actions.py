@@ -90,7 +90,7 @@ def _option(key: str, field: FieldInfo) -> Any:  # noqa: ANN401 - an annotation
     name = f"--{key.replace('_', '-')}"
     if any(get_origin(member) is tuple for member in members):
         # Given once for each.
-        return Annotated[list[str] | None, typer.Option(name.removesuffix("s"), metavar="URI")]
+        return Annotated[list[str] | None, typer.Option(name, metavar="URI")]
     if bool in members:
         return Annotated[bool | None, typer.Option(f"{name}/--no-{key.replace('_', '-')}")]
     if int in members:

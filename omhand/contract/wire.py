@@ -100,7 +100,7 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError(msg) from None
 
 
-REFERENCE_PATTERN: Final = r"^(?!data:)[A-Za-z][A-Za-z0-9+.-]{0,31}:[!-~]{1,168}$"
+REFERENCE_PATTERN: Final = r"^(?![dD][aA][tT][aA]:)[A-Za-z][A-Za-z0-9+.-]{0,31}:[!-~]{1,168}$"
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,

@@ -296,6 +296,7 @@ def test_a_text_that_cannot_be_is_refused_by_its_key(written: object) -> None:
         ([f"urn:{number}" for number in range(11)], "attachments: "),
         (["data:image/png;base64,iVBORw0KGgo="], "attachments.0: "),
         (["bild.png"], "attachments.0: "),
+        (["DATA:,x"], "attachments.0: "),
         (["https://bilder.example/ett utslag"], "attachments.0: "),
         (["urn:" + "x" * 200], "attachments.0: "),
         ("urn:1", "attachments: "),

@@ -170,12 +170,20 @@ def hindrance(case: Case, action: Action) -> Refusal | None:
 
 def wrong_kind(case: Case, action: Action) -> Refusal:
     """The case does not have this action."""
-    return Refusal(code=Code.WRONG_KIND, message=f"A case of kind {case.kind} does not have the action {action.name}.")
+    message = f"A case of kind {case.kind} does not have the action {action.name}. {who_has(case)}."
+    return Refusal(code=Code.WRONG_KIND, message=message)
+
+
+def _no_priority(case: Case, action: Action) -> Refusal | None:
+    """Of a kind that need not have a priority, only a case that has one can get another."""
+    if action.name is not ActionName.REPRIORITISE or case.priority is not None:
+        return None
+    return Refusal(code=Code.WRONG_KIND, message="This case has no priority.")
 
 
 def decide(case: Case, action: Action, now: datetime, facts: Facts) -> Decision | Refusal:
     """What the action does to the case at this instant, or why it does nothing."""
-    refusal = hindrance(case, action) or facts.fault
+    refusal = hindrance(case, action) or _no_priority(case, action) or facts.fault
     course = Course(at=now, by=action.by, case=case)
     refusal = refusal or RULES[action.name](course, action, facts)
     if refusal:

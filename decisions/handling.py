@@ -124,24 +124,23 @@ def release(course: Course, action: Action, facts: Facts) -> Refusal | None:
 def reprioritise(course: Course, action: Action, facts: Facts) -> Refusal | None:
     """Triage was wrong: another priority, and a new clock from now."""
     asked, case = cast("Reprioritise", action), course.now
-    if case.priority is None:
-        return Refusal(code=Code.WRONG_KIND, message="This case has no priority.")
+    was = cast("int", case.priority)
     refusal = not_concerned(case, asked.by.unit)
     if refusal:
         return refusal
-    if case.priority == asked.priority:
+    if was == asked.priority:
         # A new clock for nothing could put a case off for ever.
         return Refusal(code=Code.INVALID_ACTION, message="priority: the case has this priority already.")
     course.happens(
         Reprioritised(
             priority=asked.priority,
-            was=case.priority,
+            was=was,
             reason=asked.reason,
             plan=facts.plan,
             answer_plan=facts.answer_plan,
         )
     )
-    if asked.priority < case.priority:
+    if asked.priority < was:
         _tell_the_offered(course)
     return None
 

@@ -119,7 +119,9 @@ def slots_table(rows: Iterable[SlotRow]) -> RenderableType:
 def told(detail: Mapping[str, Any]) -> str:
     """An event's detail in one line."""
     parts = [
-        f"{key} {_worth(value)}" for key, value in detail.items() if key not in NOT_SHOWN and value not in (None, False)
+        f"{key} {_worth(value)}"
+        for key, value in detail.items()
+        if key not in NOT_SHOWN and value not in (None, False, [])
     ]
     return ", ".join(parts)
 

@@ -120,7 +120,9 @@ def _case_row(step: Step, patient: str | None) -> dict[str, Any]:
         "assigned_to": case.holder.staff if case.holder else None,
         "due_at": case.due_at.isoformat() if case.due_at else None,
         "asker_case": case.asker.case_id if case.asker else None,
-        "slot": case.booking.slot if case.booking else None,
+        # What has ended holds nothing: a visit that was held early leaves the time to others.
+        "slot": case.booking.slot if case.booking and case.is_open else None,
+        "ticket_unit": case.ticket.unit if case.ticket else None,
         "patient": patient,
     }
 

@@ -1,5 +1,6 @@
 """Looks at a unit that has closed: its cases on both sides (P6), its free times (P2); and who is to be told (R1)."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -99,7 +100,9 @@ class Reports:
         activity.heartbeat()
         is_running = await self._running(row["case_id"]) is not None
         log = await self._pool.fetch(query("events_of_case"), row["case_id"]) if is_running else []
-        fault = fault_in(row["case_id"], [dict(event) for event in log], comparing.at, is_running=is_running)
+        # Aside: the log of a thread may be long, and cases wait for this worker's loop.
+        events = [dict(event) for event in log]
+        fault = await asyncio.to_thread(fault_in, row["case_id"], events, comparing.at, is_running=is_running)
         if fault is None:
             return None
         return Difference(case_id=row["case_id"], kind=row["kind"], priority=row["priority"], fault=fault)

@@ -51,7 +51,7 @@ class LeftOut:
 
     withdrawn: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
-    """A case holds them: its visit has to be moved or cancelled first."""
+    """A case holds them: they are withdrawn when they are free."""
 
 
 async def find_slot(pool: "asyncpg.Pool | Transaction", slot_id: str) -> FoundSlot | None:
@@ -108,14 +108,16 @@ async def leave_out(
 ) -> LeftOut:
     """Withdraw what a new directory, which has these, leaves out. What it has has been published before, if at all.
 
-    A free time of a unit or a profession that the directory does not have goes, too: nobody would be there (H3).
+    A time of a unit or a profession that the directory does not have goes, too: nobody would be there (H3).
     """
     await transaction.execute(query("lock_slots"))
     rows = await transaction.fetch(query("slots_left_out"), list(slots), list(units), list(professions))
     free = [row["id"] for row in rows if row["held_by"] is None]
     await transaction.execute(query("withdraw_slots"), free)
+    kept = [row["id"] for row in rows if row["held_by"] is not None]
+    await transaction.execute(query("slots_leave_when_freed"), kept)
     await transaction.execute(query("slots_of_directory"), list(slots))
-    return LeftOut(withdrawn=tuple(free), kept=tuple(row["id"] for row in rows if row["held_by"] is not None))
+    return LeftOut(withdrawn=tuple(free), kept=tuple(kept))
 
 
 async def withdraw(transaction: Transaction, slot_id: str) -> FoundSlot | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, cast
 
 from decisions import handover
-from decisions.case import Case
+from decisions.case import Case, has_notified
 from decisions.effects import Course, Refusal
 from decisions.facts import Facts, FoundSlot
 from decisions.standing import who_has
@@ -57,11 +57,15 @@ def holds(course: Course, slot: FoundSlot, plan: Plan) -> None:
 
 
 def _not_theirs(case: Case, action: Book | CancelBooking, slot: FoundSlot | None = None) -> Refusal | None:
-    """The patient may, and the units that the visit concerns: that has it, that gave the ticket, whose time it is."""
+    """The patient may, and the units that the visit concerns: that has it, that gave the ticket, whose time it is.
+
+    Also the one whose time it has, where it has been handed over since.
+    """
     if isinstance(action.by, ThePatient):
         return None
     concerned = {case.responsible_unit, case.received_by}
     concerned |= {case.ticket.unit} if case.ticket else set()
+    concerned |= {case.booking.unit} if case.booking else set()
     concerned |= {slot.unit} if slot else set()
     if action.by.unit in concerned:
         return None
@@ -120,8 +124,8 @@ def cancel_booking(course: Course, action: Action, facts: Facts) -> Refusal | No
 
 
 def _leaves_who_had_it(course: Course) -> None:
-    """A handover that waits is not asked for any more, and who had taken the visit already is told."""
+    """A handover that waits is not asked for any more; who had taken the visit, or has been called to it, is told."""
     handover.withdrawn_because(course, "booked")
     case = course.now
-    if case.holder and case.booking:
+    if case.holder or (case.booking and has_notified(case.plan, case.done)):
         tell(course, case.responsible_unit, Reason.BOOKING_CANCELLED)

@@ -181,6 +181,10 @@ class Case(Wire):
         """Whether the phase that it is in has lasted longer than it should."""
         return self.due_at is not None and now >= self.due_at
 
+    def is_late(self, now: datetime) -> bool:
+        """Whether what it waits for, done now, would be done too late (contract §5, ``in_time``)."""
+        return not self.is_quiet and self.plan.late_from is not None and now >= self.plan.late_from
+
     def next_moment(self) -> Moment | None:
         """What happens next by itself; None for a closed case, and for a thread in which nothing waits."""
         if not self.is_open:

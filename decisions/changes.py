@@ -53,7 +53,7 @@ def waits_as(plan: Plan) -> Status:
 
 def accept_by(plan: Plan) -> datetime | None:
     """By when a case is to be taken, or answered: a ticket asks that of nobody (contract §5, ``handling_times``)."""
-    return None if plan.phase is Phase.TICKET else plan.due_at
+    return None if plan.phase is Phase.TICKET else plan.late_from
 
 
 def only_the_log(_case: Case, _event: Event, _told: Detail) -> dict[str, object]:
@@ -115,7 +115,7 @@ def _accepted(case: Case, event: Event, told: Detail) -> dict[str, object]:
 
 def _is_late(case: Case, at: datetime) -> bool:
     """Whether it has waited longer than it should: a ticket that is not used is nobody's delay."""
-    return case.status is not Status.TICKET and case.is_overdue(at)
+    return case.status is not Status.TICKET and case.is_late(at)
 
 
 def _held(case: Case, taken: Accepted | HandedOver) -> dict[str, object]:
@@ -196,7 +196,7 @@ def _consultation(case: Case, which: str | None, status: ConsultationStatus, **u
 def _released(case: Case, event: Event, told: Detail) -> dict[str, object]:
     plan = cast("Released", told).plan
     # The clock of what is to be answered has gone on while somebody had it.
-    was_late = case.was_late or (case.is_being_answered and case.is_overdue(event.at))
+    was_late = case.was_late or (case.is_being_answered and case.is_late(event.at))
     return _nobody_has(case, case.responsible_unit) | {"was_late": was_late} | (_waits(plan) if plan else {})
 
 
@@ -239,7 +239,7 @@ def _booked(case: Case, event: Event, told: Detail) -> dict[str, object]:
 
 def _waited(case: Case, event: Event) -> bool:
     """Who waited at the visit's time, and was not seen, has waited though they take another time, or none."""
-    return case.booking is not None and case.status is Status.WAITING and case.is_overdue(event.at)
+    return case.booking is not None and case.status is Status.WAITING and case.is_late(event.at)
 
 
 def _booking_cancelled(case: Case, event: Event, told: Detail) -> dict[str, object]:
@@ -259,7 +259,7 @@ def _replied(case: Case, event: Event, _told: Detail) -> dict[str, object]:
         "offers": (),
         "escalation_level": 0,
         "accept_by": None,
-        "was_late": case.was_late or case.is_overdue(event.at),
+        "was_late": case.was_late or case.is_late(event.at),
     }
 
 
@@ -286,7 +286,7 @@ def _reprioritised(case: Case, event: Event, told: Detail) -> dict[str, object]:
         changed["handover"] = case.handover.model_copy(update=told_before | _phase(new.answer_plan))
     if new.plan and (case.status in {Status.WAITING, Status.BOOKED} or case.is_being_answered):
         # Who may take it may take it still: a new clock takes nobody's offer away.
-        changed |= {"was_late": case.was_late or case.is_overdue(event.at), "accept_by": new.plan.due_at}
+        changed |= {"was_late": case.was_late or case.is_late(event.at), "accept_by": new.plan.late_from}
     return changed
 
 
@@ -298,7 +298,6 @@ def _closed(case: Case, event: Event, told: Detail) -> dict[str, object]:
     outcome = told.outcome if isinstance(told, Closed) else Outcome.CANCELLED
     waited = case.status is Status.WAITING or case.is_being_answered
     return {
-        **_freed(case, event),
         "status": Status.CLOSED,
         "offers": (),
         "handover": None,
@@ -310,14 +309,8 @@ def _closed(case: Case, event: Event, told: Detail) -> dict[str, object]:
         ),
         "closed_at": event.at,
         "outcome": outcome,
-        "was_late": case.was_late or (waited and case.is_overdue(event.at)),
+        "was_late": case.was_late or (waited and case.is_late(event.at)),
     }
-
-
-def _freed(case: Case, event: Event) -> dict[str, object]:
-    """A visit that is cancelled before its time leaves the time to others."""
-    is_early = case.booking is not None and event.event is EventName.CANCELLED and event.at < case.booking.starts_at
-    return {"booking": None} if is_early else {}
 
 
 def _phase(plan: Plan) -> dict[str, object]:

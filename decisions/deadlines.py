@@ -29,7 +29,9 @@ def _notify(course: Course, moment: Moment) -> None:
     case = course.now
     reminded = has_notified(case.plan, case.done)
     first, again = (Reason.CONSULTATION, Reason.UNANSWERED) if case.is_question else (Reason.NEW_CASE, Reason.REMINDER)
-    _notify_unit(course, again if reminded else first, staff=moment.staff)
+    # Who was meant when the clock began is not called to what somebody else has by now: then it is their unit's (K6b).
+    staff = moment.staff if moment.staff == case.answers_for else None
+    _notify_unit(course, again if reminded else first, staff=staff)
 
 
 def _notify_unit(course: Course, reason: Reason, *, escalation_off: bool = False, staff: str | None = None) -> None:

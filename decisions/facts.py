@@ -215,8 +215,15 @@ def _phase_of(
     elif phase in {Phase.WAITING, Phase.ACCEPTED} and case.booking:
         anchors = Anchors(since=case.booking.starts_at)
     elif phase is Phase.MESSAGE:
-        anchors = Anchors(named=case.answers_for)
+        anchors = Anchors(named=_to_be_told(case, given_back=given_back))
     return NextPhase(phase=phase, subject=subject, given_back=given_back, anchors=anchors)
+
+
+def _to_be_told(case: Case, *, given_back: bool) -> str | None:
+    """Who is told first that a patient waits: who answers for the thread, but never who has just given it back."""
+    if not given_back:
+        return case.answers_for
+    return case.addressee if case.holder is None or case.holder.staff != case.addressee else None
 
 
 def answer(asked: Question, region: Region, slot: FoundSlot | None = None) -> Facts:

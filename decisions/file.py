@@ -17,6 +17,8 @@ FULL: Final = 1_000_000
 KEPT: Final = 500_000
 """Bytes of JSON. A log that reaches ``FULL`` is cut to its last ``KEPT``: a payload may have 2 MB, the log is part of
 every view, and a thread lives for years (K6). Postgres has all of it."""
+ANSWERS_KEPT: Final = 250_000
+"""Bytes of the causes and messages of the answers that are remembered."""
 MOST_ANSWERS: Final = 500
 """So many actions are remembered, the latest: a repeated one comes within minutes. Older ones stand in Postgres."""
 
@@ -79,9 +81,9 @@ class CaseFile(Wire):
         if cause is None or cause in self.answers:
             return self
         first = Answered(seq=self.case.seq, refusal=refusal)
-        latest = dict(list(self.answers.items())[-MOST_ANSWERS + 1 :])
-        forgotten = self.has_forgotten or len(latest) < len(self.answers)
-        return self.model_copy(update={"answers": {**latest, cause: first}, "has_forgotten": forgotten})
+        answers = _latest({**self.answers, cause: first})
+        forgotten = self.has_forgotten or len(answers) <= len(self.answers)
+        return self.model_copy(update={"answers": answers, "has_forgotten": forgotten})
 
     def found(self, decision: Decision, causes: Sequence[str | None]) -> Self:
         """The file with events that were found in the log, and with how their causes were answered then."""
@@ -100,6 +102,17 @@ class CaseFile(Wire):
         """
         log = tuple(event for event in self.log if event.seq <= seq) or self.log[:1]
         return self.model_copy(update={"case": _replayed(self.case.case_id, self.base, log), "log": log})
+
+
+def _latest(answers: dict[str, Answered]) -> dict[str, Answered]:
+    """As many of the latest as are remembered; a refusal of a payload with very many faults is a long text."""
+    kept, size = 0, 0
+    for cause, answer in list(answers.items())[: -MOST_ANSWERS - 1 : -1]:
+        size += len(cause.encode()) + len((answer.refusal.message if answer.refusal else "").encode())
+        if size > ANSWERS_KEPT and kept:
+            break
+        kept += 1
+    return dict(list(answers.items())[-kept:])
 
 
 def _replayed(case_id: str, base: Case | None, log: Sequence[Event]) -> Case:

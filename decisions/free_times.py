@@ -21,15 +21,15 @@ class FreeTimes(Wire):
     day: date
     """The region's, on which it was looked for."""
     has_published: Flag
-    """It has published a bookable time, now or before."""
-    has_tickets: Flag
-    """It is responsible for a visit that has not been booked yet."""
+    """It has published a bookable time of the last month, or of later."""
     has_free_ahead: Flag
+    has_tickets_in_vain: Flag
+    """It is responsible for a visit that is not booked yet, of a profession of which it has no free time ahead."""
 
     @property
     def are_missing(self) -> bool:
-        """Whether the unit takes bookings, and nobody could book there."""
-        return (self.has_published or self.has_tickets) and not self.has_free_ahead
+        """Whether the unit takes bookings, and nobody could book there; or somebody with its ticket could not."""
+        return self.has_tickets_in_vain or (self.has_published and not self.has_free_ahead)
 
 
 def missing_times_text(unit_id: str, unit: Unit | None) -> str:

@@ -77,9 +77,7 @@ def _fastened(whole: Plan, subject: Subject, at: datetime, anchors: Anchors, reg
         return _until(whole, anchors.until)
     if subject.kind is Kind.SCHEDULED_VISIT and whole.phase is Phase.WAITING:
         return _visit(whole, at)
-    if anchors.named and region.can_be_called(anchors.named, subject.unit, at):
-        return _to_whom_is_meant(whole, anchors.named)
-    return whole
+    return _to_whom_is_meant(whole, anchors.named, subject.unit, region) if anchors.named else whole
 
 
 def _until(whole: Plan, until: datetime) -> Plan:
@@ -92,19 +90,20 @@ def _until(whole: Plan, until: datetime) -> Plan:
 def _visit(whole: Plan, at: datetime) -> Plan:
     """A visit is due at its time, neither later nor earlier (K2); before that, nobody is called to it.
 
-    Its unit's phone rings then, whatever the ladder's clock says: the patient is there.
+    Its unit's phone rings then, whatever the ladder's clock says: the patient is there. So it does where the visit
+    waits anew after its time. Whether it was taken in time is counted by the ladder (R1).
     """
-    moments = whole.moments
-    if whole.since > at:
-        first = next((moment for moment in moments if moment.do == "notify"), None)
-        rest = tuple(moment for moment in moments if moment is not first or moment.at > whole.since)
-        moments = (Moment(at=whole.since, do="begin_visit"), *rest)
-    return whole.model_copy(update={"due_at": whole.since, "moments": moments})
-
-
-def _to_whom_is_meant(whole: Plan, named: str) -> Plan:
-    """The named person, then the unit, then its manager: who is meant is told first (K6b)."""
     first = next((moment for moment in whole.moments if moment.do == "notify"), None)
+    rest = tuple(moment for moment in whole.moments if moment is not first or moment.at > whole.since)
+    called = Moment(at=whole.since, do="begin_visit" if whole.since > at else "notify")
+    return whole.model_copy(update={"due_at": whole.since, "in_time_until": whole.due_at, "moments": (called, *rest)})
+
+
+def _to_whom_is_meant(whole: Plan, named: str, unit: str, region: Region) -> Plan:
+    """The named person, then the unit, then its manager: who is meant is told first, if they are there then (K6b)."""
+    first = next((moment for moment in whole.moments if moment.do == "notify"), None)
+    if first is None or not region.can_be_called(named, unit, first.at):
+        return whole
     moments = tuple(
         moment.model_copy(update={"staff": named}) if moment is first else moment for moment in whole.moments
     )

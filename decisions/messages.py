@@ -29,14 +29,13 @@ def message(course: Course, action: Action, facts: Facts) -> None:
     """The patient writes: a thread's clock starts, unless it runs already (K6)."""
     written, case = cast("Message", action), course.now
     is_thread = case.kind is Kind.MESSAGE_THREAD
+    back_to_unit = is_thread and case.holder is not None and facts.named_is_away
     course.happens(
-        MessageWritten(
-            text=written.text,
-            attachments=written.attachments,
-            plan=facts.plan,
-            back_to_unit=is_thread and case.holder is not None and facts.named_is_away,
-        )
+        MessageWritten(text=written.text, attachments=written.attachments, plan=facts.plan, back_to_unit=back_to_unit)
     )
+    if back_to_unit and facts.plan is None:
+        # The clock goes on, and its next step may be long in coming: the unit does not know that it is theirs (K6b).
+        tell(course, case.responsible_unit, Reason.NEW_CASE)
     if not is_thread and case.status is Status.ACCEPTED and case.unanswered_since is None:
         # Nobody is called to a case that somebody has, but they have to know that there is more to read (K3).
         tell(course, case.responsible_unit, Reason.MESSAGE)

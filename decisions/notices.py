@@ -50,7 +50,7 @@ REASON_WORDS: Final = {
     Reason.LEFT_AT_CLOSING: "Ärendet är kvar vid stängning",
     Reason.MESSAGE: "Patienten har skrivit i ärendet",
     Reason.TICKET_EXPIRED: "Bokningsbiljetten har gått ut utan att någon tid har bokats",
-    Reason.BOOKING_CANCELLED: "Besökets bokade tid gäller inte längre",
+    Reason.BOOKING_CANCELLED: "Besökets bokning har ändrats",
     Reason.MANAGER_ALERT: "Till verksamhetschef: ärendet har inte hanterats i tid",
     Reason.GATEWAY_FAILED: "Till verksamhetschef: en avisering om ärendet kunde inte levereras",
     Reason.NO_FREE_TIMES: "Till verksamhetschef: enheten har inga lediga tider att boka",

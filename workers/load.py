@@ -74,11 +74,11 @@ def held_faults(slots: Sequence[FoundSlot]) -> Iterator[str]:
 
 
 async def _missing_units(connection: Transaction, files: RuleFiles) -> list[str]:
-    """A unit that is responsible for open cases stays: nobody else could accept, close or be called about them (H3)."""
+    """A unit that open cases need stays: nobody else could accept, close or be called about them (H3)."""
     known = {unit["id"] for unit in files.directory["unit"]}
     rows = await connection.fetch(query("units_with_open_cases"))
     return [
-        f"unit {row['unit_id']}: is left out, and is responsible for {row['open_cases']} open cases"
+        f"unit {row['unit_id']}: is left out, and {row['open_cases']} open cases need it"
         for row in rows
         if row["unit_id"] not in known
     ]

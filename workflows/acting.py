@@ -20,7 +20,10 @@ HAND_OVER_AND_CONSULT: Final = "hand-over-and-consult"
 """The patch before which these were refused at once: a case whose history tells of that goes on refusing them."""
 
 LOG_MOVES_ON: Final = "log-moves-on"
-"""The patch before which a log of a megabyte took no more notes."""
+"""The patch before which a log of a megabyte took no more notes, nor rows of what was refused."""
+
+ANSWERS_LOOKED_UP: Final = "answers-looked-up"
+"""The patch before which an action that a case had forgotten was decided anew."""
 
 _OF_ACTION: Final = "action:"
 
@@ -33,6 +36,11 @@ def cause_of(action_id: str) -> str:
 def is_of_action(cause: str) -> bool:
     """Whether the cause is an action by the id that its sender gave."""
     return cause.startswith(_OF_ACTION)
+
+
+def log_is_full(file: CaseFile) -> bool:
+    """Whether the log takes no more that only adds to it: of a case that was told so before logs were cut."""
+    return file.size >= FULL and not workflow.patched(LOG_MOVES_ON)
 
 
 class TimeGone(Exception):  # noqa: N818 - reads as what it says
@@ -50,7 +58,7 @@ async def answered_before(file: CaseFile, cause: str, patience: timedelta) -> An
         OutOfPatience: that could not be looked up in the time that it was given.
     """
     earlier = file.answers.get(cause)
-    if earlier or not (file.has_forgotten and is_of_action(cause)):
+    if earlier or not (file.has_forgotten and is_of_action(cause) and workflow.patched(ANSWERS_LOOKED_UP)):
         return earlier
     asked = Repeated(case_id=file.case.case_id, cause=cause)
     summary = "look whether it has come before"
@@ -74,7 +82,7 @@ async def decided(
         return hindrance
     if action.name in CAME_LATER and not workflow.patched(HAND_OVER_AND_CONSULT):
         return rules.wrong_kind(file.case, action)
-    if isinstance(action, Note | Consult) and file.size >= FULL and not workflow.patched(LOG_MOVES_ON):
+    if isinstance(action, Note | Consult) and log_is_full(file):
         return LOG_FULL
     asked = question(file.case, action, at)
     facts = await run_errand(LOOK_UP, asked, Facts, f"look up who may {action.name}", patience=patience)

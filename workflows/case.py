@@ -33,7 +33,7 @@ from omhand.contract.actions import By
 from omhand.contract.names import Code, Kind, StartFault
 from omhand.contract.opening import Opening
 from omhand.contract.wire import Malformed, Number, Wire, read
-from workflows.acting import TimeGone, answered_before, cause_of, decided, is_of_action
+from workflows.acting import TimeGone, answered_before, cause_of, decided, is_of_action, log_is_full
 from workflows.errands import OutOfPatience, run_errand
 from workflows.failures import start_failure
 from workflows.inbox import Inbox, Incoming
@@ -158,6 +158,7 @@ class CaseShell:
         try:
             await self._carry_out(None, self._step(decision, opening=opening))
         except TimeGone as gone:
+            self._file = None
             raise start_failure(StartFault.INVALID_CASE, f"booking.{gone.refusal.message}") from None
         await self._relatives.tell_linked(self._linked)
 
@@ -273,9 +274,11 @@ class CaseShell:
         """
         decision = self._refuse(incoming, by, result) if isinstance(result, Refusal) else result
         before = self._open_file
-        self._file = before.after(decision).answered(cause if is_of_action(cause) else None, incoming.refusal)
+        after = before.after(decision).answered(cause if is_of_action(cause) else None, incoming.refusal)
+        if decision.case.booking == before.case.booking:
+            self._file = after
         access = Access(at=incoming.at, by=by, action=incoming.shown_name)
-        if not await self._carry_out(before, self._step(decision, cause, access)):
+        if not await self._carry_out(before, self._step(decision, cause, access), after):
             incoming.refusal = None
             return False
         incoming.answer = self._answer_to(incoming)
@@ -298,6 +301,9 @@ class CaseShell:
 
     def _refuse(self, incoming: Incoming, by: By | None, refusal: Refusal) -> Decision:
         incoming.refusal = refusal
+        if log_is_full(self._open_file):
+            # The access log still says that somebody tried.
+            return Decision(self._case)
         return rules.rejected(self._case, incoming.shown_name, by, refusal, incoming.at)
 
     def _until_next(self) -> timedelta:
@@ -312,8 +318,8 @@ class CaseShell:
         self._file = before.after(decision)
         return await self._carry_out(before, self._step(decision, cause))
 
-    async def _carry_out(self, before: CaseFile | None, step: Step) -> bool:
-        """Write everything down in one transaction; only then is anybody told.
+    async def _carry_out(self, before: CaseFile | None, step: Step, after: CaseFile | None = None) -> bool:
+        """Write everything down in one transaction; only then is anybody told, and shown ``after`` where it is given.
 
         False where a task that was lost had written something else: that has happened, and the step has not.
 
@@ -322,8 +328,8 @@ class CaseShell:
         """
         recorded = await self._write(step, "record " + ", ".join(event.event for event in step.events))
         if recorded.slot_fault:
-            self._file = before
             raise TimeGone(UNKNOWN if recorded.slot_fault == "unknown" else TAKEN)
+        self._file = after or self._file
         decision = Decision(step.case, step.events, step.notices)
         if recorded.ahead:
             decision = taken_up(step.case.case_id, before.case if before else None, [e.event for e in recorded.ahead])

@@ -4,6 +4,7 @@ Calendars, time zones, holidays and policy are worked out once, outside the work
 under a running case by a new policy, a new holiday list or a new tz database.
 """
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
@@ -46,6 +47,13 @@ class Plan(Wire):
     phase: Phase
     since: Time
     due_at: Time | None = None
+    in_time_until: Time | None = None
+    """Until then what is done counts as done in time; null for ``due_at``."""
     moments: tuple[Moment, ...] = ()
     policy: Number
     """The version of the rules that it was made under."""
+
+    @property
+    def late_from(self) -> datetime | None:
+        """From when on what is done is late; None where nothing is due."""
+        return self.in_time_until or self.due_at

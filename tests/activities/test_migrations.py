@@ -164,3 +164,30 @@ async def _socket_to(host: str, port: int, path: Path) -> AsyncIterator[None]:
     server = await asyncio.start_unix_server(serve, path)
     async with server:
         yield
+
+
+async def test_whoever_reads_a_worklist_meanwhile_waits_for_a_migration_and_neither_fails(empty: str) -> None:
+    """A reader has the view's lock and waits for the table's: a migration that went the other way round would die."""
+    begins = "create table omhand.slots"
+    whole = script_to("0004:0005")
+    waiting = whole[whole.index("lock table") :].replace(begins, f"select pg_sleep(1); {begins}", 1)
+    first, second = await asyncpg.connect(empty), await asyncpg.connect(empty)
+    await first.execute(script_to("0004"))
+
+    async def migrated() -> None:
+        async with first.transaction():
+            await first.execute(waiting)
+
+    async def read() -> list[asyncpg.Record]:
+        return list(await second.fetch("select * from omhand.worklist"))
+
+    migrating = asyncio.create_task(migrated())
+    readers = [await asyncio.wait_for(read(), 20) for _ in range(20)]
+    await migrating
+    assert readers == [[]] * 20
+    assert "ticket_unit" in {
+        row["column_name"]
+        for row in await first.fetch("select column_name from information_schema.columns where table_name = 'cases'")
+    }
+    for connection in (first, second):
+        await connection.close()

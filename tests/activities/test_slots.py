@@ -86,13 +86,13 @@ async def test_time_of_a_visit_that_is_cancelled_is_free_again(
     assert await held(pool) == {"s1": "c2"}
 
 
-async def test_visit_that_is_closed_keeps_its_time(pool: asyncpg.Pool, records: Records) -> None:
-    # It has been held: nobody else was there at that time.
+async def test_visit_that_is_closed_holds_no_time(pool: asyncpg.Pool, records: Records) -> None:  # K2a
+    # One that was held early leaves it to others; one that has passed is nobody's to book.
     await published(pool, "s1")
     booked = visit("c1", slot="s1")
     taken = acted(booked, "accept")
     await written(records, booked, taken, acted(taken, "close", outcome="treated", held_as="video"))
-    assert await held(pool) == {"s1": "c1"}
+    assert await held(pool) == {"s1": None}
 
 
 async def test_taken_time_is_told_and_nothing_of_the_step_is_written(pool: asyncpg.Pool, records: Records) -> None:

@@ -10,9 +10,11 @@ Of the staff, NORTH's first doctor has a phone of their own.
 Monday is 2026-11-23. All times are said in local time of Europe/Stockholm, and are instants in UTC.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -194,13 +196,15 @@ def region(
 ) -> Region:
     """The small region, with these ladders first; nothing happens at closing unless it is said."""
     policy = {"closing": {"kinds": []}} | policy
-    return Region.of(
-        version,
-        Directory.model_validate(directory_json(staff, **(units or {}))),
-        Policy.model_validate(policy_json(*ladders, **policy)),
-        STOCKHOLM,
-        HOLIDAYS,
-    )
+    files = (directory_json(staff, **(units or {})), policy_json(*ladders, **policy))
+    return _made(version, *(json.dumps(file, default=str) for file in files))
+
+
+@cache
+def _made(version: int, directory: str, policy: str) -> Region:
+    """Once for each pair of files: a region never changes."""
+    read = Directory.model_validate_json(directory), Policy.model_validate_json(policy)
+    return Region.of(version, *read, STOCKHOLM, HOLIDAYS)
 
 
 OPENING: Final[dict[str, Any]] = {
@@ -369,7 +373,8 @@ class Told:
     def _hold(self) -> None:
         """What the database does: a time is held by the case that has booked it."""
         for slot in self.slots.values():
-            is_ours = self.case.booking is not None and self.case.booking.slot == slot.id
+            booking = self.case.booking if self.case.is_open else None
+            is_ours = booking is not None and booking.slot == slot.id
             if is_ours or slot.held_by == self.case.case_id:
                 self.slots[slot.id] = slot.model_copy(update={"held_by": self.case.case_id if is_ours else None})
 

@@ -66,7 +66,7 @@ def test_a_time_at_another_unit_is_that_units_from_then_on() -> None:
     case = story.case
     assert (case.status, case.responsible_unit, case.due_at) == (Status.BOOKED, SOUTH, None)
     assert story.view().booking == story.case.booking
-    assert (held(story), case.accept_by) == ([THERE.id], THERE.starts_at)
+    assert (held(story), case.accept_by) == ([THERE.id], local("2026-11-25 15:30"))
     booked = story.log[-1].detail
     assert (booked["from_unit"], booked["instead_of"]) == (NORTH, None)
 
@@ -151,7 +151,7 @@ def test_at_its_time_it_waits_and_is_due_at_once_and_its_ladder_begins() -> None
         (Reason.REMINDER, NORTH), (Reason.ESCALATED, NORTH), (Reason.OFFERED, SOUTH), (Reason.MANAGER_ALERT, NORTH),
     ]  # fmt: skip
     story.may("accept", DOCTOR_SOUTH)
-    assert (story.case.responsible_unit, story.case.was_late) == (SOUTH, True)
+    assert (story.case.responsible_unit, story.case.was_late) == (SOUTH, False)
 
 
 def test_its_phone_rings_at_its_time_also_where_its_units_clock_stands_still() -> None:
@@ -192,7 +192,7 @@ def test_what_is_given_back_waits_for_its_time_or_for_somebody(when: str, status
 def test_another_priority_does_not_move_its_time() -> None:
     # K2a
     story = a_visit(HERE.id).may("reprioritise", DOCTOR_NORTH, priority=6, reason="x")
-    assert (story.case.status, story.case.accept_by) == (Status.BOOKED, WEDNESDAY_10)
+    assert (story.case.status, story.case.accept_by) == (Status.BOOKED, local("2026-11-25 13:00"))
     assert story.until(WEDNESDAY_10).case.status is Status.WAITING
 
 
@@ -201,7 +201,7 @@ def test_who_does_not_come_is_a_no_show_and_no_visit_is_held_by_phone() -> None:
     story = at_its_time().may("accept", DOCTOR_NORTH)
     assert story.refused("close", DOCTOR_NORTH, outcome="treated", held_as="phone") is Code.MUST_BE_DIGITAL
     story.may("close", DOCTOR_NORTH, outcome="no_show", held_as="video")
-    assert (story.case.outcome, held(story)) == (Outcome.NO_SHOW, [HERE.id])
+    assert (story.case.outcome, held(story)) == (Outcome.NO_SHOW, [])
 
 
 def test_a_ticket_is_used_when_the_visit_has_begun_and_not_before() -> None:
@@ -219,9 +219,39 @@ def test_a_ticket_is_used_when_the_visit_has_begun_and_not_before() -> None:
 
 
 def test_who_waited_in_vain_has_waited_though_they_take_another_time() -> None:
-    # K2a
-    story = at_its_time().until("2026-11-25 10:12").may("book", PATIENT, slot=THERE.id)
+    # K2a R1
+    story = at_its_time().until("2026-11-25 13:05").may("book", PATIENT, slot=THERE.id)
     assert (story.case.was_late, story.case.offers, story.case.escalation_level) == (True, (), 0)
+
+
+@pytest.mark.parametrize(
+    ("at", "late"), [("2026-11-25 10:00", False), ("2026-11-25 12:59", False), ("2026-11-25 13:01", True)]
+)
+def test_it_was_taken_in_time_by_its_ladder_though_it_is_due_at_once(at: str, late: bool) -> None:  # noqa: FBT001
+    # K2a R1
+    story = a_visit(HERE.id).until(at).may("accept", DOCTOR_NORTH)
+    assert story.case.was_late is late
+
+
+@pytest.mark.parametrize("how", [{"name": "release"}, {"name": "reprioritise", "priority": 6}])
+def test_what_waits_anew_after_its_time_rings_at_once_also_in_the_evening(how: dict[str, Any]) -> None:
+    # K2a
+    story = a_visit(AT_NIGHT.id).until("2026-11-25 20:01")
+    if how["name"] == "release":
+        story.may("accept", DOCTOR_NORTH)
+    before = len(story.reasons)
+    story.act(how["name"], DOCTOR_NORTH, reason="x", **{key: how[key] for key in how if key != "name"})
+    assert story.lately(before) == [(Reason.NEW_CASE, NORTH)]
+    assert (story.case.status, story.case.due_at) == (Status.WAITING, story.now)
+
+
+def test_a_unit_that_has_been_called_to_it_is_told_that_the_patient_does_not_come() -> None:
+    # K2a
+    for name, payload in (("cancel_booking", {}), ("book", {"slot": THERE.id})):
+        story = at_its_time()
+        before = len(story.reasons)
+        story.may(name, PATIENT, **payload)
+        assert story.lately(before)[0] == (Reason.BOOKING_CANCELLED, NORTH)
 
 
 # Cancelled ------------------------------------------------------------------------------------------------------------
@@ -262,12 +292,14 @@ def test_who_has_taken_it_is_told_and_a_handover_is_not_asked_for_any_more() -> 
     assert (story.case.handover, story.case.holder) == (None, None)
 
 
-def test_a_case_that_is_cancelled_before_its_time_leaves_the_time_to_others_and_one_that_is_held_does_not() -> None:
+def test_a_case_that_has_ended_holds_no_time_and_says_still_which_it_had() -> None:
     # K2a
-    assert held(a_visit(HERE.id).may("cancel", PATIENT, reason="frisk")) == []
-    assert held(at_its_time().may("cancel", PATIENT, reason="frisk")) == [HERE.id]
+    cancelled = a_visit(HERE.id).may("cancel", PATIENT, reason="frisk")
     early = a_visit(HERE.id).may("accept", DOCTOR_NORTH)
-    assert held(early.may("close", DOCTOR_NORTH, outcome="treated", held_as="chat")) == [HERE.id]
+    early.may("close", DOCTOR_NORTH, outcome="treated", held_as="chat")
+    for story in (cancelled, early):
+        assert held(story) == []
+        assert story.case.booking is not None
 
 
 # Booked by a unit -----------------------------------------------------------------------------------------------------

@@ -247,6 +247,7 @@ def is_not_theirs(case: Case, name: ActionName, unit: str, payload: dict[str, An
         theirs |= {case.asker.by.unit} if case.asker and not payload else set()
     elif name in {ActionName.BOOK, ActionName.CANCEL_BOOKING}:
         theirs |= {NORTH} | {slot.unit for slot in SLOTS if slot.id == payload.get("slot")}
+        theirs |= {case.booking.unit} if case.booking else set()
     else:
         return None
     return None if unit in theirs else Code.NOT_RESPONSIBLE

@@ -104,6 +104,19 @@ def test_a_log_that_has_grown_to_a_megabyte_leaves_its_first_rows_out_and_loses_
     assert story.file.as_of(3).case == replay("c-1", whole[: story.log[0].seq])
 
 
+def test_answers_that_are_long_texts_are_forgotten_sooner(story: Told) -> None:
+    # K6a
+    refused = story.act("close", DOCTOR_NORTH, outcome="treated", held_as="video", action_id="a-0")
+    assert refused is not None
+    long = refused.model_copy(update={"message": "ö" * 4_000})
+    for number in range(500):
+        story.file = story.file.answered(f"a-{number}", long)
+        assert f"a-{number}" in story.file.answers
+    assert story.file.has_forgotten
+    assert len(story.file.model_dump_json().encode()) < FULL // 2
+    assert 20 < len(story.file.answers) < 40
+
+
 def test_one_row_that_is_larger_than_what_is_kept_stays(story: Told) -> None:
     huge = [story.log[-1].model_copy(update={"seq": story.case.seq + n, "event": EventName.NOTED,
         "detail": {"text": "a" * 600_000}}) for n in (1, 2)]  # fmt: skip

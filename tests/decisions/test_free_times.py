@@ -16,24 +16,23 @@ NORTHERN = Unit.model_validate(a_unit(NORTH, ["nurse"], on(("mon",), "08:00-17:0
 
 
 @pytest.mark.parametrize(
-    ("published", "tickets", "ahead", "missing"),
+    ("published", "ahead", "in_vain", "missing"),
     [
         (False, False, False, False),  # it takes no bookings
-        (False, True, False, True),
+        (False, False, True, True),
         (True, False, False, True),
-        (True, True, False, True),
-        (True, False, True, False),
-        (True, True, True, False),
+        (True, True, True, True),  # it has times, of another profession than a ticket's
+        (True, True, False, False),
     ],
 )
 def test_times_are_missing_where_a_unit_takes_bookings_and_has_none_ahead(
     published: bool,  # noqa: FBT001
-    tickets: bool,  # noqa: FBT001
     ahead: bool,  # noqa: FBT001
+    in_vain: bool,  # noqa: FBT001
     missing: bool,  # noqa: FBT001
 ) -> None:
     # P2
-    found = FreeTimes(day=TODAY, has_published=published, has_tickets=tickets, has_free_ahead=ahead)
+    found = FreeTimes(day=TODAY, has_published=published, has_free_ahead=ahead, has_tickets_in_vain=in_vain)
     assert found.are_missing is missing
 
 

@@ -33,7 +33,7 @@ from decisions.case import Case
 from decisions.effects import OUTLIVING, Notice, Refusal, taken_up
 from decisions.file import CaseFile
 from decisions.lifecycle import TABLE, evolve, opened, replay
-from omhand.contract.names import ActionName, ConsultationStatus, EventName, Kind, Status
+from omhand.contract.names import ActionName, ConsultationStatus, EventName, Kind, Outcome, Reason, Status
 
 
 class ACase(RuleBasedStateMachine):
@@ -287,7 +287,8 @@ class ACase(RuleBasedStateMachine):
         # Replaying a case's events gives the case.
         assert self.case == self.story.case
         held = [slot.id for slot in self.story.slots.values() if slot.held_by == self.case.case_id]
-        assert held == ([self.case.booking.slot] if self.case.booking else []), "K2: one time at most"
+        booked = [self.case.booking.slot] if self.case.booking and self.case.is_open else []
+        assert held == booked, "K2: one time at most, and none when it has ended"
         self.seen_offers += [offer.offer for offer in self.case.open_offers if offer.offer not in self.seen_offers]
 
     @invariant()
@@ -310,6 +311,8 @@ class ACase(RuleBasedStateMachine):
         keys = [notice.key for notice in self.story.notices]
         assert len(keys) == len(set(keys))
         ended_with = next((event.seq for event in self.story.log if event.event in ENDS), None)
+        if self.case.outcome is Outcome.TICKET_EXPIRED and ended_with:
+            assert self.story.log[ended_with - 2].detail["reason"] == Reason.TICKET_EXPIRED
         for notice in new:
             is_told_in_time(notice, ended_with, self.story.region)
 
@@ -327,7 +330,7 @@ class ACase(RuleBasedStateMachine):
 
 
 ACase.TestCase.settings = settings(
-    max_examples=250, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -230,8 +230,13 @@ def test_when_who_has_it_is_away_the_unit_answers(running: bool) -> None:  # noq
     story = a_thread(region(MESSAGE, staff=AWAY)).may("accept", DOCTOR_NORTH)
     if not running:
         story.may("reply", DOCTOR_NORTH, text="x")
-    story.until("2026-11-24 09:00").may("message", PATIENT, text="Hallå?")
+    story.until("2026-11-24 09:00")
+    before = len(story.notices)
+    story.may("message", PATIENT, text="Hallå?")
     assert (story.case.status, story.case.holder) == (Status.WAITING, None)
+    assert [(each.reason, each.to, each.until_taken) for each in story.notices[before:]] == [
+        (Reason.NEW_CASE, "unit", True)
+    ]
     assert story.case.due_at == local("2026-11-23 10:30" if running else "2026-11-24 10:30")
     story.may("accept", NURSE_NORTH).may("reply", NURSE_NORTH, text="Ja.")
 

@@ -124,8 +124,12 @@ def test_one_that_is_given_back_in_time_is_a_ticket_again_and_a_booking_takes_it
     story = a_ticket(slots=[a_slot("2026-11-26 10:00")]).may("accept", DOCTOR_NORTH)
     story.may("release", DOCTOR_NORTH, reason="x")
     assert (story.case.status, story.case.accept_by) == (Status.TICKET, None)
-    story.may("accept", DOCTOR_NORTH).may("book", PATIENT, slot="HC01-1126-0900")
+    story.may("accept", DOCTOR_NORTH)
+    before = len(story.reasons)
+    story.may("book", PATIENT, slot="HC01-1126-0900")
     assert (story.case.status, story.case.holder) == (Status.BOOKED, None)
+    # Whoever took care of it is to know that the patient has done it by themselves.
+    assert story.lately(before) == [(Reason.BOOKING_CANCELLED, NORTH)]
 
 
 def test_a_ticket_that_is_not_used_in_time_is_nobodys_delay() -> None:

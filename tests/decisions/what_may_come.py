@@ -14,6 +14,7 @@ from small_region import (
     NOTIFY,
     NOWHERE,
     PATIENT,
+    PHONE_OF_N_DOCTOR,
     S_DOCTOR,
     S_NURSE,
     SOUTH,
@@ -42,7 +43,7 @@ BOOKING: Final = ladder(
     "ticket", NOTIFY, {"after": "PT8H", "do": "notify"}, {"after": "PT40H", "do": "alert_manager"}, due="PT24H"
 )
 AWAY: Final[dict[str, dict[str, Any]]] = {
-    N_DOCTOR: {"absent": [{"first_day": "2026-11-24", "last_day": "2026-11-25"}]},
+    N_DOCTOR: {"absent": [{"first_day": "2026-11-24", "last_day": "2026-11-25"}], "phone": PHONE_OF_N_DOCTOR},
     S_NURSE: {"phone": "+46701740888"},
     S_DOCTOR: {"absent": [{"first_day": "2026-01-01", "last_day": "2027-12-31"}]},
 }

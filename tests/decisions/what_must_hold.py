@@ -124,7 +124,8 @@ def _moves_the_clock(before: Case, event: Event, after: Case) -> None:
 
 def _keeps_what_was_late(before: Case, event: Event, after: Case) -> None:
     """R1: whoever has waited for too long has waited for too long, whatever becomes of the case."""
-    waited_too_long = before.status is Status.WAITING and before.is_overdue(event.at)
+    late_from = before.plan.in_time_until or before.plan.due_at
+    waited_too_long = before.status is Status.WAITING and late_from is not None and event.at >= late_from
     assert after.was_late >= before.was_late
     if waited_too_long and (after.status is not Status.WAITING or after.plan != before.plan):
         assert after.was_late
@@ -134,10 +135,13 @@ def _keeps_what_was_late(before: Case, event: Event, after: Case) -> None:
 
 def _books_what_may_be_booked(before: Case, event: Event, after: Case) -> None:
     """K2, P3: a time of the case's profession that is to come, within the ticket."""
+    _moves_the_ticket(before, event, after)
     if event.event not in BOOK:
-        assert after.booking == before.booking or event.event is EventName.CANCELLED
+        assert after.booking == before.booking
         return
     assert before.kind is Kind.SCHEDULED_VISIT
+    has_begun = before.booking is not None and before.booking.starts_at <= event.at
+    assert not (has_begun and before.holder), "whoever is with the patient has the visit"
     if event.event is EventName.BOOKING_CANCELLED:
         ended = cast("BookingCancelled", event.told())
         assert before.booking is not None
@@ -158,6 +162,17 @@ def _books_what_may_be_booked(before: Case, event: Event, after: Case) -> None:
         assert before.ticket.valid_from <= event.at < made.starts_at <= before.ticket.valid_until, "K2a"
 
 
+def _moves_the_ticket(before: Case, event: Event, after: Case) -> None:
+    """K2a: while nothing is booked it is the responsible unit's, and it is the patient's till it ends."""
+    if event.event is EventName.TICKET_ISSUED:
+        assert before.ticket is None
+        assert after.ticket is not None
+    elif before.ticket:
+        moves = event.event is EventName.HANDED_OVER and before.booking is None
+        unit = after.responsible_unit if moves else before.ticket.unit
+        assert after.ticket == before.ticket.model_copy(update={"unit": unit})
+
+
 def _writes(before: Case, event: Event, after: Case) -> None:
     """K6: what a patient writes has a clock until somebody answers, from the oldest that nobody has answered."""
     if event.event is EventName.MESSAGE and isinstance(event.by, ThePatient):
@@ -173,6 +188,10 @@ def _writes(before: Case, event: Event, after: Case) -> None:
         # K3: who takes an administrative case has read it.
         assert before.kind is Kind.ADMINISTRATIVE_CASE
         assert event.event in {EventName.ACCEPTED, EventName.HANDED_OVER}
+    if event.event is EventName.NOTIFIED and event.detail["staff"]:
+        # K6b: nobody is called by name to what somebody else has.
+        assert event.detail["staff"] == (before.holder.staff if before.holder else before.addressee)
+        assert event.detail["unit"] == before.responsible_unit
 
 
 def _ends_as_its_kind_may(before: Case, event: Event, after: Case) -> None:
@@ -231,7 +250,9 @@ def _its_status_says_what_it_does(case: Case, now: datetime) -> None:
         assert case.holder or case.status is (Status.BOOKED if is_to_come else Status.WAITING)
     else:
         assert case.ticket is not None
-        assert case.holder or (case.status is Status.TICKET and now < case.ticket.valid_until), "K2a"
+        assert case.holder or case.status is Status.TICKET
+        assert case.holder or now < case.ticket.valid_until, "K2a"
+        assert case.holder or (case.due_at and case.due_at <= case.ticket.valid_until)
 
 
 def _an_unanswered_message_has_a_clock(case: Case) -> None:
@@ -249,6 +270,7 @@ def _an_open_case_is_never_silent_for_long(case: Case, now: datetime) -> None:
     assert (case.due_at is None) == nothing_is_due
     if not case.is_open or (case.status is Status.IDLE and case.handover is None):
         assert (instant, moment) == (None, None)
+        assert case.accept_by is None or not case.is_open
         return
     assert instant is not None
     assert moment is not None
@@ -257,8 +279,8 @@ def _an_open_case_is_never_silent_for_long(case: Case, now: datetime) -> None:
         assert now < next_of(case.plan, case.done).at <= _longest(case, now)
     if case.handover:
         assert now < case.handover.next_moment.at <= now + LONGEST_SILENCE
-    if case.status is Status.WAITING or (case.is_being_answered and not nothing_is_due):
-        assert case.accept_by == case.due_at
+    if case.status is Status.WAITING or case.is_being_answered:
+        assert case.accept_by == (None if nothing_is_due else case.plan.in_time_until or case.due_at)
 
 
 def _longest(case: Case, now: datetime) -> datetime:
@@ -318,8 +340,9 @@ def _is_sound(plan: Plan, case: Case, unit: str, profession: str, region: Region
         # Whoever is offered it runs then (contract §7).
         assert all(region.calendars[other].is_running(moment.at) for other in moment.units)
         assert unit not in moment.units
+        assert moment.staff is None or region.can_be_called(moment.staff, unit, moment.at), "K6b"
         assert moment.do != "leave_at_closing" or not own.is_running(moment.at), "P6"
-        if used.clock == "opening_hours" and _is_on_the_own_clock(moment):
+        if used.clock == "opening_hours" and _is_on_the_own_clock(moment, plan, case):
             assert own.is_running(moment.at)
     if used.clock == "opening_hours" and not _is_fastened(plan, case):
         assert own.is_running(plan.due_at)
@@ -335,7 +358,9 @@ def _is_fastened(plan: Plan, case: Case) -> bool:
     return plan.phase is Phase.TICKET and plan.moments[-1] == Moment(at=plan.due_at, do="expire")
 
 
-def _is_on_the_own_clock(moment: Moment) -> bool:
+def _is_on_the_own_clock(moment: Moment, plan: Plan, case: Case) -> bool:
+    if plan.phase is Phase.WAITING and _is_fastened(plan, case) and moment is plan.moments[0]:
+        return False  # the patient is there
     others = {OfferWhy.COVERAGE, OfferWhy.ON_CALL, OfferWhy.CLOSING}
     beside = {"alert_manager", "leave_at_closing", "begin_visit", "expire"}
     return moment.do not in beside and moment.why not in others

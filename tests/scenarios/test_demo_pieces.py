@@ -15,18 +15,22 @@ from omhand.contract.names import Kind
 from omhand.contract.opening import read_opening
 from omhand.contract.policy import Policy
 from omhand.contract.wire import read
-from workers.demo.crew import Crew
-from workers.demo.gateway import SECRET, is_signed
-from workers.demo.parts import (
+from workers.demo.behaviours import (
     BY_PHONE,
     LONG,
     NEED_ANOTHER_UNIT,
+    OPENINGS,
     QUESTIONS,
+    SPECIAL,
+    TICKETS,
+    Behaviour,
+)
+from workers.demo.crew import Crew
+from workers.demo.gateway import SECRET, is_signed
+from workers.demo.parts import (
     SECONDS_OF_ARRIVALS,
     SECONDS_TO_CLOSING,
     SEED,
-    SPECIAL,
-    Behaviour,
     Part,
     cast_parts,
     kind_of,
@@ -39,8 +43,7 @@ from workers.demo.region import (
     around_the_clock,
     closing_at,
     closing_time,
-    outcomes,
-    questions,
+    script,
 )
 
 TEXT = (EXAMPLES / "directory.toml").read_text(encoding="utf-8")
@@ -49,6 +52,7 @@ RULES = read(Policy, tomllib.loads(POLICY.read_text(encoding="utf-8")))
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 NORR, SODER = "SE2321000198-HC01", "SE2321000198-HC02"
 DROP_IN, BY_1177, QUESTION = Kind.DROP_IN_VISIT, Kind.PHONE_CONSULTATION, Kind.CONSULTATION
+SCRIPT = script()
 SEEDS = (*range(1, 12), SEED)
 MIDNIGHTS = [
     datetime(day.year, day.month, day.day, tzinfo=STOCKHOLM).astimezone(UTC)
@@ -58,7 +62,7 @@ MIDNIGHTS = [
 
 
 def parts_of(seed: int) -> list[Part]:
-    return cast_parts(outcomes(), questions(), REGION, seed)
+    return cast_parts(SCRIPT, REGION, seed)
 
 
 def test_the_demos_region_differs_from_the_example_only_in_that_it_is_always_open() -> None:
@@ -66,7 +70,9 @@ def test_the_demos_region_differs_from_the_example_only_in_that_it_is_always_ope
     assert all(unit.opening == dict.fromkeys(WEEKDAYS, ("00:00-24:00",)) and not unit.on_call for unit in always.unit)
     hours = {"opening", "on_call"}
     # On a holiday too: else Sunday's hours would count.
-    assert always.model_copy(update={"unit": ()}) == REGION.model_copy(update={"unit": (), "holidays": ""})
+    without = {"unit": (), "staff": (), "holidays": ""}
+    assert always.model_copy(update=without) == REGION.model_copy(update=without)
+    assert always.staff == tuple(member.model_copy(update={"absent": ()}) for member in REGION.staff)
     assert [unit.model_dump(exclude=hours) for unit in always.unit] == [
         unit.model_dump(exclude=hours) for unit in REGION.unit
     ]
@@ -111,10 +117,14 @@ def test_the_same_seed_gives_the_same_morning() -> None:
     assert [part.behaviour for part in first] != [part.behaviour for part in other]
 
 
-def test_every_outcome_and_question_comes_once_and_outcomes_come_in_order() -> None:
+def test_everything_that_is_given_comes_once_and_in_its_files_order() -> None:
     parts = parts_of(1)
-    assert [part.given for part in parts if not part.is_question] == outcomes()
-    assert [part.given for part in parts if part.is_question] == questions()
+    triaged = [part.given for part in parts if part.opens is None]
+    assert [given for given in triaged if given not in SCRIPT.tickets] == SCRIPT.outcomes
+    assert [given for given in triaged if given in SCRIPT.tickets] == SCRIPT.tickets
+    for kind, openings in SCRIPT.openings.items():
+        assert [part.given for part in parts if part.opens is kind] == openings
+    assert len({part.case_id for part in parts}) == len(parts)
     assert [part.at for part in parts] == sorted(part.at for part in parts)
     assert 0 <= parts[0].at <= parts[-1].at < SECONDS_OF_ARRIVALS
 
@@ -122,18 +132,21 @@ def test_every_outcome_and_question_comes_once_and_outcomes_come_in_order() -> N
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_behaviour_is_seen_and_falls_on_a_case_of_its_kind(seed: int) -> None:
     parts = parts_of(seed)
-    kinds = {part.case_id: QUESTION if part.is_question else kind_of(part.given, REGION) for part in parts}
+    kinds = {part.case_id: part.opens or kind_of(part.given, REGION) for part in parts}
     seen = Counter((kinds[part.case_id], part.behaviour) for part in parts)
     assert all(seen[DROP_IN, behaviour] >= times for behaviour, times in SPECIAL.items())
     assert all(seen[BY_1177, behaviour] == times for behaviour, times in BY_PHONE.items())
     assert all(seen[QUESTION, behaviour] == 1 for behaviour in QUESTIONS)
+    by_patients = Counter((kind, behaviour) for kind, played in OPENINGS.items() for behaviour in played)
+    by_patients += Counter((Kind.SCHEDULED_VISIT, behaviour) for behaviour in (*TICKETS, Behaviour.BOOKED))
+    assert all(seen[each] >= times for each, times in by_patients.items())
     assert seen[BY_1177, Behaviour.BY_PHONE] >= 4
     assert min(seen[DROP_IN, Behaviour.AT_CLOSING], seen[BY_1177, Behaviour.AT_CLOSING]) >= 1
     without_ado = seen[DROP_IN, Behaviour.IN_TIME] + seen[BY_1177, Behaviour.BY_PHONE]
-    assert without_ado > len(parts) / 3
-    played = {behaviour for kind, behaviour in seen if kind in {DROP_IN, BY_1177, QUESTION}}
-    assert Behaviour.NOT_PLAYED not in played
-    assert played | {Behaviour.NOT_PLAYED} == set(Behaviour)
+    assert without_ado > len(SCRIPT.outcomes) / 3
+    assert {kind for kind, _ in seen if kind} == set(Kind)
+    assert {kind for kind, behaviour in seen if behaviour is Behaviour.NOT_PLAYED} == {None}
+    assert {behaviour for _, behaviour in seen} == set(Behaviour)
 
 
 def test_every_behaviour_is_either_played_or_left_alone() -> None:
@@ -183,7 +196,7 @@ def test_the_unit_that_closes_has_taken_its_other_cases_before(seed: int) -> Non
 
 def test_questions_can_be_asked_and_are_between_units() -> None:
     works = {(member.id, work.unit, work.profession) for member in REGION.staff for work in member.works_at}
-    for question in questions():
+    for question in SCRIPT.openings[QUESTION]:
         opening = read_opening(QUESTION, question)
         assert opening.asked_by is not None
         assert opening.asked_by.unit != opening.unit
@@ -204,6 +217,8 @@ def test_the_crew_puts_the_profession_first_and_leaves_out_who_may_not_take_visi
     assert members[0].profession == "psychologist"
     assert {member.unit for member in members} == {NORR}
     assert "medical_secretary" not in {member.profession for member in members}
+    assert next(Crew(REGION).at(NORR, "medical_secretary")).profession == "medical_secretary"
+    assert Crew(REGION).named(members[0].staff, NORR) == members[0]
 
 
 def test_those_that_cooperate_are_asked_first_and_the_unit_that_closes_never() -> None:

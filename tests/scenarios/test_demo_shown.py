@@ -13,27 +13,35 @@ from omhand.contract.directory import Directory
 from omhand.contract.events import DETAILS
 from omhand.contract.names import EventName, Kind
 from omhand.contract.wire import read
-from workers.demo.board import BETWEEN_UNITS
-from workers.demo.news import SENTENCES, is_told_elsewhere, news_of
+from workers.demo.board import BETWEEN_UNITS, Snapshot
+from workers.demo.checks import kinds_not_played, what_is_lost
+from workers.demo.news import ENDS, SENTENCES, is_worth_a_line, news_of
 from workers.demo.region import EXAMPLES
-from workers.demo.screen import Picture, Screen, between_units_table, by_unit_table
-from workers.demo.tally import asks_in_vain, between_units, by_kind, by_unit, fate_of, state_of, total, what_is_lost
+from workers.demo.screen import Picture, Screen, between_units_table, by_kind_table, by_unit_table
+from workers.demo.tally import KIND_WORDS, asks_in_vain, between_units, by_kind, by_unit, fate_of, state_of, total
 
 REGION = read(Directory, tomllib.loads((EXAMPLES / "directory.toml").read_text(encoding="utf-8")))
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 NORR, SODER = "SE2321000198-HC01", "SE2321000198-HC02"
-DROP_IN, BY_1177, QUESTION = Kind.DROP_IN_VISIT, Kind.PHONE_CONSULTATION, Kind.CONSULTATION
+DROP_IN, BOOKED_VISIT, QUESTION = Kind.DROP_IN_VISIT, Kind.SCHEDULED_VISIT, Kind.CONSULTATION
 
 
 def case(case_id: str = "a", **changed: object) -> dict[str, object]:
     """A row of handling_times: received in the north, waiting in time."""
     waiting = {"accepted_at": None, "accepted_by_unit": None, "closed_at": None, "outcome": None, "in_time": None}
-    return {"case_id": case_id, "kind": DROP_IN, "unit_id": NORR, "escalation_level": 0, **waiting, **changed}
+    of_worklist = {"status": None if changed.get("closed_at") else "waiting"}
+    given = {"case_id": case_id, "kind": DROP_IN, "unit_id": NORR, "escalation_level": 0}
+    return {**given, **waiting, **of_worklist, **changed}
 
 
 def notice(key: str = "a/1", **changed: object) -> dict[str, object]:
     """A row of notification_log: sent."""
     return {"key": key, "unit_id": NORR, "reason": "new_case", "status": "sent", "error": None, **changed}
+
+
+def time(slot_id: str, held_by: str | None = None, *booked_by: str) -> dict[str, object]:
+    """A bookable time: who holds it, and which cases say so."""
+    return {"slot_id": slot_id, "held_by": held_by, "booked_by": list(booked_by)}
 
 
 def logged(event: EventName, case_id: str = "a", **detail: object) -> dict[str, object]:
@@ -82,18 +90,20 @@ def test_the_second_table_counts_what_each_unit_was_asked_and_what_it_said() -> 
 
 def test_the_tables_fit_a_terminal_of_80_columns_with_every_unit_and_number() -> None:
     names = {unit.id: unit.name for unit in REGION.unit}
-    for table in (
-        by_unit_table(by_unit(names, [case()], [notice()])),
-        between_units_table(between_units(names, [case(kind=QUESTION)], [])),
+    kinds = {str(kind): words for kind, words in KIND_WORDS.items()}
+    for table, of in (
+        (by_kind_table(by_kind([case()])), kinds),
+        (by_unit_table(by_unit(names, [case()], [notice()])), names),
+        (between_units_table(between_units(names, [case(kind=QUESTION)], [])), names),
     ):
         console = Console(width=80, record=True, file=io.StringIO())
         console.print(table)
         text = console.export_text()
         assert "…" not in text
-        assert all(word in text for unit in REGION.unit for word in unit.name.split())
         assert all(len(line.rstrip()) <= 80 for line in text.splitlines())
-        rows = [line for line in text.splitlines() if "Hälsocentral" in line]
-        assert len(rows) == 5, "a unit takes more than one line"
+        assert all(word in text for name in of.values() for word in name.split())
+        usual = [name for name in of.values() if not name.startswith("Barn-")]
+        assert all(name in text for name in usual), "a row takes more than one line"
 
 
 def test_what_happens_is_told_in_one_line_of_80_columns() -> None:
@@ -102,6 +112,7 @@ def test_what_happens_is_told_in_one_line_of_80_columns() -> None:
     filled = {
         "level": 1, "was": 12, "priority": 2, "action": max(ACTIONS, key=len), "code": "AlreadyAccepted",
         "because": "withdrawn", "takes_over": True, "unit": longest, "to_unit": longest, "from_unit": NORR,
+        "instead_of": "a time", "outcome": max(ENDS, key=lambda end: len(ENDS[end])), "staff": "somebody",
     }  # fmt: skip
     assert set(SENTENCES) | set(BETWEEN_UNITS) <= set(DETAILS)
     for event, by in product(SENTENCES, (NORR, "SE2321000198-OC01", None)):
@@ -122,7 +133,16 @@ def test_the_news_tell_who_asked_whom_and_what_came_of_it() -> None:
         logged(EventName.ANSWERED, unit=SODER, takes_over=False),
         logged(EventName.REFUSED, unit=SODER),
         logged(EventName.LEFT_AT_CLOSING, unit=NORR),
+        logged(EventName.BOOKED, unit=SODER, instead_of=None),
+        logged(EventName.BOOKED, unit=NORR, instead_of="an earlier one"),
+        {**logged(EventName.BOOKING_CANCELLED, unit=NORR), "by_unit": None},
+        {**logged(EventName.MESSAGE, text="not told"), "by_unit": None},
+        logged(EventName.REPLIED, unit=NORR, text="not told"),
+        logged(EventName.NOTIFIED, unit=NORR, staff="somebody"),
+        logged(EventName.CLOSED, outcome="ticket_expired"),
+        logged(EventName.CLOSED, outcome="no_show"),
     ]
+    assert all(map(is_worth_a_line, rows))
     assert [news_of(row, names).text for row in rows] == [
         "a Norr asks Söder to take over",
         "a handed over: Norr to Söder",
@@ -133,13 +153,27 @@ def test_the_news_tell_who_asked_whom_and_what_came_of_it() -> None:
         "a answered by Söder: advice",
         "a the question is refused by Söder",
         "a left at closing by Norr: others may take it",
+        "a a time is booked at Söder",
+        "a moved to a time at Norr",
+        "a the booked time is cancelled by the patient",
+        "a the patient writes",
+        "a Norr answers the patient",
+        "a whom the patient has written to is called first",
+        "a the ticket has run out: nobody has booked",
+        "a closed: the patient did not come",
     ]
 
 
 def test_an_answer_is_told_once_though_both_cases_log_it() -> None:
-    assert is_told_elsewhere(logged(EventName.ANSWERED, "a.consultation-1"))
-    assert not is_told_elsewhere(logged(EventName.ANSWERED, "a"))
-    assert not is_told_elsewhere(logged(EventName.ESCALATED, "a.consultation-1"))
+    assert not is_worth_a_line(logged(EventName.ANSWERED, "a.consultation-1"))
+    assert is_worth_a_line(logged(EventName.ANSWERED, "a"))
+    assert is_worth_a_line(logged(EventName.ESCALATED, "a.consultation-1"))
+
+
+def test_what_is_as_it_should_be_is_not_told() -> None:
+    assert not is_worth_a_line(logged(EventName.CLOSED, outcome="treated"))
+    assert not is_worth_a_line(logged(EventName.NOTIFIED, unit=NORR, staff=None))
+    assert not is_worth_a_line(logged(EventName.NOTIFIED, unit=NORR))
 
 
 def test_the_picture_fits_a_terminal_of_80_columns_and_24_lines_with_the_newest_news() -> None:
@@ -147,9 +181,10 @@ def test_the_picture_fits_a_terminal_of_80_columns_and_24_lines_with_the_newest_
     screen = Screen(console)
     units = {unit.id: unit.name for unit in REGION.unit}
     rows = [logged(EventName.LEFT_AT_CLOSING, f"ex-{number:03d}", unit=NORR) for number in range(30)]
-    numbers = Counter(dict.fromkeys(EventName, 99))
+    numbers, states = Counter(dict.fromkeys(EventName, 99)), Counter(dict.fromkeys(("ticket", "booked"), 99))
     with screen.shown():
-        picture = Picture(seconds=99, played=90, parts=93, events=numbers, refused=8, calls=("phone +46: text",) * 4)
+        calls = ("phone +46: text",) * 4
+        picture = Picture(seconds=99, played=90, parts=110, states=states, events=numbers, refused=8, calls=calls)
         screen.show(picture, [news_of(row, units) for row in rows])
     text = console.export_text()
     lines = text.splitlines()
@@ -157,11 +192,20 @@ def test_the_picture_fits_a_terminal_of_80_columns_and_24_lines_with_the_newest_
     assert "ex-029 left at closing by Hälsocentral Norr" in text
     assert "left at closing 99" in text
     assert "handed over 99" in text
+    assert "booked 99" in text
+    assert "99 with a ticket, 99 booked; 99 messages, 99 answers" in picture.lines()
 
 
 def test_a_case_is_waiting_overdue_accepted_or_closed() -> None:
     rows = case(), case(in_time=False), case(accepted_at=NOW, in_time=False), case(accepted_at=NOW, closed_at=NOW)
     assert [state_of(row) for row in rows] == ["waiting", "overdue", "accepted", "closed"]
+
+
+def test_what_waits_for_the_patient_is_not_said_to_wait_for_staff() -> None:
+    rows = [case(status=status) for status in ("ticket", "booked")]
+    idle = case(status="idle", accepted_at=NOW, in_time=True)
+    assert [state_of(row) for row in (*rows, idle)] == ["ticket", "booked", "idle"]
+    assert state_of(case(status=None, closed_at=NOW)) == "closed"
 
 
 def test_a_withdrawn_notification_is_not_a_failed_one() -> None:
@@ -177,8 +221,9 @@ def test_nothing_is_lost_where_every_case_is_closed_or_on_a_worklist_and_every_n
         case("a.consultation-1", kind=QUESTION, closed_at=NOW),
         case("b.consultation-1", kind=QUESTION),
         case("q", kind=QUESTION),
+        case("v", kind=BOOKED_VISIT, status="booked"),
     ]
-    worklist = [case("b"), case("b", unit_id=SODER), case("b.consultation-1"), case("q")]
+    worklist = [case("b"), case("b", unit_id=SODER), case("b.consultation-1"), case("q"), case("v")]
     log = [
         logged(EventName.HANDOVER_REQUESTED, "a", to_unit=SODER),
         logged(EventName.HANDED_OVER, "a", unit=SODER),
@@ -186,8 +231,9 @@ def test_nothing_is_lost_where_every_case_is_closed_or_on_a_worklist_and_every_n
         logged(EventName.LEFT_AT_CLOSING, "b", unit=NORR),
     ]
     notices = [notice("a/1"), notice("a/2", status="failed", error="withdrawn: taken")]
-    opened = {"a", "b", "a.consultation-1", "b.consultation-1", "q"}
-    assert what_is_lost(opened, cases, worklist, log, notices, Counter({"a/1": 1})) == []
+    opened = {"a", "b", "a.consultation-1", "b.consultation-1", "q", "v"}
+    then = Snapshot(cases, notices, worklist, log, [time("free"), time("held", "v", "v")])
+    assert what_is_lost(opened, then, Counter({"a/1": 1})) == []
 
 
 def test_whatever_is_lost_is_named() -> None:
@@ -204,7 +250,8 @@ def test_whatever_is_lost_is_named() -> None:
         logged(EventName.HANDOVER_REQUESTED, "b", to_unit=SODER),
     ]
     notices = [notice("a/1"), notice("a/2", status="pending"), notice("a/3")]
-    assert what_is_lost({"a", "b", "c"}, cases, worklist, log, notices, Counter({"a/1": 2})) == [
+    then = Snapshot(cases, notices, worklist, log, [])
+    assert what_is_lost({"a", "b", "c"}, then, Counter({"a/1": 2})) == [
         "case c was opened and is not in the database",
         "case b is neither closed nor on anybody's worklist",
         "case q is neither closed nor on anybody's worklist",
@@ -216,14 +263,54 @@ def test_whatever_is_lost_is_named() -> None:
     ]
 
 
+def test_whatever_is_wrong_with_a_bookable_time_is_named() -> None:
+    cases = [case(name, status="booked") for name in "abcde"] + [case("f", closed_at=NOW)]
+    times = [
+        time("two", "a", "a", "b"),
+        time("unknown", "c"),
+        time("gone", None, "d"),
+        time("another", "a", "b"),
+        time("closed", "f", "f"),
+    ]
+    then = Snapshot(cases, [], cases, [], times)
+    assert what_is_lost([], then, Counter()) == [
+        "the time two is held by 2 cases: a, b",
+        "the time unknown is held by c, and booked by nobody",
+        "the time gone is held by nobody, and booked by d",
+        "the time another is held by a, and booked by b",
+        "visit b is booked, and holds no time",
+        "visit d is booked, and holds no time",
+        "visit e is booked, and holds no time",
+        "case f is closed, and holds a time that others could have",
+    ]
+
+
+def test_a_kind_that_was_not_played_is_named() -> None:
+    assert kinds_not_played([case(kind=kind) for kind in Kind]) == []
+    assert kinds_not_played([case(kind=kind) for kind in Kind if kind is not BOOKED_VISIT]) == [
+        "there was no case of the kind scheduled_visit"
+    ]
+
+
 def test_a_consultation_asks_in_vain_when_the_case_that_asked_is_closed() -> None:
     cases = [case("a", closed_at=NOW), case("a.consultation-1"), case("b"), case("b.consultation-1"), case("q")]
     assert asks_in_vain(cases) == ["a.consultation-1"]
     assert asks_in_vain([case("x.consultation-1")]) == []
 
 
-def test_the_verdict_counts_every_kind() -> None:
-    cases = [case("a", closed_at=NOW), case("b"), case("c", kind=BY_1177, closed_at=NOW), case("q", kind=QUESTION)]
-    assert by_kind(cases) == (
-        "1 of 2 drop-in visits, 1 of 1 consultations from 1177 by phone, 0 of 1 consultations between units"
-    )
+def test_the_table_of_kinds_counts_every_kind_in_the_routines_order() -> None:
+    cases = [
+        case("a", accepted_at=NOW, in_time=True, closed_at=NOW),
+        case("b", in_time=False, escalation_level=1),
+        case("v", kind=BOOKED_VISIT, status="booked"),
+        case("w", kind=BOOKED_VISIT, in_time=True, closed_at=NOW),  # a ticket that ran out: nobody was to take it
+        case("q", kind=QUESTION),
+    ]
+    tallies = by_kind(cases)
+    assert [tally.name for tally in tallies] == list(KIND_WORDS.values())
+    assert set(KIND_WORDS) == set(Kind)
+    drop_ins, visits, errands, questions, *_ = tallies
+    assert drop_ins.numbers() == (2, 1, 1, 1, 1, 1)
+    assert visits.numbers() == (2, 0, 0, 0, 1, 1)
+    assert errands.numbers() == (0,) * 6
+    assert questions.numbers() == (1, 0, 0, 0, 0, 1)

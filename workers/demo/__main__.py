@@ -20,7 +20,7 @@ from workers.demo.board import Board
 from workers.demo.gateway import phone_gateway
 from workers.demo.morning import Morning
 from workers.demo.parts import SECONDS_TO_CLOSING, SEED, cast_parts
-from workers.demo.region import CLOSING_UNIT, closing_time, outcomes, questions
+from workers.demo.region import CLOSING_UNIT, closing_time, script
 from workers.demo.report import how_to_look_again, report
 from workers.demo.screen import Screen
 from workers.demo.stack import load_closing, stack
@@ -51,11 +51,13 @@ async def demo(state: Path, seed: int, console: Console) -> list[str]:
                 database_url=running.postgres,
             )
         )
-        parts = cast_parts(outcomes(), questions(), directory, seed)
+        parts = cast_parts(script(), directory, seed)
         closes_at = closing_time(SECONDS_TO_CLOSING)
         await load_closing(running, state, closes_at)
         morning = Morning(client, board, gateway, directory, closes_at)
-        screen.say(f"Ready. {len(outcomes())} triage outcomes are coming in; minutes are played as seconds.")
+        triaged = sum(part.opens is None for part in parts)
+        screen.say(f"Ready. {triaged} triage outcomes and {len(parts) - triaged} other cases are coming in.")
+        screen.say("Minutes are played as seconds.")
         screen.say(f"{names[CLOSING_UNIT]} closes at {closes_at.astimezone(ZoneInfo(directory.timezone)):%H:%M:%S}.")
         screen.say(f"Web UI, while this plays: {running.ui}")
         with screen.shown():

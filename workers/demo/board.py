@@ -1,4 +1,7 @@
-"""Looks at the demo from outside, through the views that any reader may use (contract §5)."""
+"""Looks at the demo from outside, through the views that any reader may use (contract §5).
+
+Only who holds which time is looked up in the tables themselves: no view tells one patient's case of another's.
+"""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,15 +12,23 @@ from typing import Final, Self
 import asyncpg
 
 from omhand.contract.names import EventName, NoticeStatus
-from workers.demo.news import SENTENCES, News, is_told_elsewhere, news_of
+from workers.demo.news import SENTENCES, News, is_worth_a_line, news_of
 from workers.demo.tally import Row, asks_in_vain, fate_of
 
 _CASES: Final = (
     "select case_id, kind, unit_id, opened_at, accepted_at, accepted_by_unit, closed_at, outcome, in_time,"
-    " escalation_level from omhand.handling_times"
+    " escalation_level, status from omhand.handling_times"
+    " left join (select distinct case_id, status from omhand.worklist) as listed using (case_id)"
 )
 _NOTICES: Final = "select key, unit_id, reason, status, error from omhand.notification_log"
 _WORKLIST: Final = "select unit_id, stands, case_id from omhand.worklist"
+_TIMES: Final = (
+    "select coalesce(slot_id, slot) as slot_id, slots.case_id as held_by,"
+    " array_remove(array_agg(cases.case_id order by cases.case_id), null) as booked_by"
+    " from omhand.slots full join omhand.cases on cases.slot = slots.slot_id"
+    " where slot is not null or (slot_id is not null and withdrawn_at is null)"
+    " group by slots.slot_id, cases.slot, slots.case_id"
+)
 _REFUSALS: Final = (
     "select detail ->> 'code' as code, count(*) as times from omhand.case_log"
     " where event = 'rejected' group by code order by times desc, code"
@@ -42,7 +53,9 @@ class Snapshot:
     notices: Sequence[Row]
     worklist: Sequence[Row]
     log: Sequence[Row]
-    """Handovers, and what was left at closing."""
+    """Handovers, and what was left at closing, in the order of time."""
+    times: Sequence[Row]
+    """Every bookable time, which case holds it, and which cases say that they have booked it."""
 
     @property
     def is_settled(self) -> bool:
@@ -85,6 +98,7 @@ class Board:
                 notices=await self.notices(),
                 worklist=await self._rows(_WORKLIST),
                 log=await self._rows(_LOG, list(BETWEEN_UNITS)),
+                times=await self._rows(_TIMES),
             )
 
     async def refusals(self) -> Sequence[Row]:
@@ -96,7 +110,7 @@ class Board:
         rows = await self._rows(_LOG, list(SENTENCES))
         new = [row for row in rows if (row["case_id"], row["seq"]) not in self._told]
         self._told |= {(row["case_id"], row["seq"]) for row in new}
-        return [news_of(row, self._names) for row in new if not is_told_elsewhere(row)]
+        return [news_of(row, self._names) for row in new if is_worth_a_line(row)]
 
     async def _rows(self, sql: str, *arguments: object) -> Sequence[Row]:
         rows: Sequence[Row] = await self._connection.fetch(sql, *arguments)

@@ -9,21 +9,28 @@ from workers.demo.region import CLOSING_UNIT
 
 
 class Crew:
-    """Who works where, of those who may take visits."""
+    """Who works where."""
 
     def __init__(self, directory: Directory) -> None:
-        clinical = {profession.name for profession in directory.profession if profession.clinical}
+        self._clinical = {profession.name for profession in directory.profession if profession.clinical}
         self._units = {unit.id: unit for unit in directory.unit}
         self._at: dict[str, list[StaffMember]] = defaultdict(list)
         for member in directory.staff:
             for work in member.works_at:
-                if work.profession in clinical:
-                    found = StaffMember(staff=member.id, unit=work.unit, profession=work.profession)
-                    self._at[work.unit].append(found)
+                found = StaffMember(staff=member.id, unit=work.unit, profession=work.profession)
+                self._at[work.unit].append(found)
 
     def at(self, unit: str, profession: str) -> Iterator[StaffMember]:
-        """The unit's staff, those of that profession first; another one takes it where there is nobody (K1d)."""
-        return iter(sorted(self._at[unit], key=lambda member: member.profession != profession))
+        """The unit's staff, those of that profession first; another one takes it where there is nobody (K1d).
+
+        Who does not work clinically is there only for what is directed to their profession.
+        """
+        fitting = [each for each in self._at[unit] if each.profession in {profession, *self._clinical}]
+        return iter(sorted(fitting, key=lambda member: member.profession != profession))
+
+    def named(self, staff: str, unit: str) -> StaffMember:
+        """That member of the unit's staff."""
+        return next(member for member in self._at[unit] if member.staff == staff)
 
     def has(self, unit: str, profession: str) -> bool:
         """Whether the unit has the profession on site."""

@@ -1,10 +1,10 @@
-"""The morning as it is played: outcomes and questions come in, staff act, and somebody watches."""
+"""The morning as it is played: cases come in, staff and patients act, and somebody watches."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from omhand.client import CaseClient, CaseError, StartRefused
@@ -57,8 +57,8 @@ class Morning:
     async def _part(self, part: Part) -> None:
         await asyncio.sleep(part.at)
         try:
-            if part.is_question:
-                await self._question(part)
+            if part.opens:
+                await self._opening(part, part.opens)
             else:
                 await self._outcome(part)
         except (CaseError, Unexpected) as error:
@@ -73,9 +73,10 @@ class Morning:
             return
         await self._staff_act(part, answer.kind, answer.profession)
 
-    async def _question(self, part: Part) -> None:
-        await patiently(lambda: self._client.open(Kind.CONSULTATION, part.given))
-        await self._staff_act(part, Kind.CONSULTATION, part.given["profession"])
+    async def _opening(self, part: Part, kind: Kind) -> None:
+        opening = part.opening(datetime.now(UTC))
+        await patiently(lambda: self._client.open(kind, opening))
+        await self._staff_act(part, kind, part.given["profession"])
 
     async def _staff_act(self, part: Part, kind: Kind, profession: str) -> None:
         await patiently(lambda: self._client.opened(part.case_id))

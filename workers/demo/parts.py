@@ -4,10 +4,9 @@ Only intentions stand here. What comes of them is the routine's: who is offered 
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from enum import StrEnum
+from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import Any, Final
 
@@ -17,91 +16,18 @@ from omhand.contract.names import Kind
 from omhand.contract.opening import TriageOutcome
 from omhand.contract.policy import Routing
 from omhand.contract.wire import Malformed, read
+from workers.demo.behaviours import (
+    BY_PHONE,
+    LONG,
+    NEED_ANOTHER_UNIT,
+    OPENINGS,
+    QUESTIONS,
+    SPECIAL,
+    TICKETS,
+    Behaviour,
+)
 from workers.demo.crew import Crew
-from workers.demo.region import CLOSING_UNIT, Outcome, Question
-
-
-class Behaviour(StrEnum):
-    """What becomes of a case."""
-
-    IN_TIME = "taken in time by the unit that received it"
-    LATE = "taken late by that unit"
-    BY_OTHERS = "taken by another unit that is offered it"
-    AFTER_MANAGER = "taken when the manager has been alerted"
-    RACE = "accepted by two in the same instant"
-    RELEASED = "accepted, given back, and taken by another"
-    REPRIORITISED = "given another priority, then taken"
-    CANCELLED = "cancelled by the patient"
-    KEPT = "accepted, and open when the demo ends"
-    LEFT = "nobody takes it: it stays on the worklists"
-
-    HANDED_OVER = "handed over to another unit, which accepts"
-    HANDOVER_REFUSED = "handed over, refused with a reason, and handled by the sender"
-    HANDOVER_WITHDRAWN = "handed over, taken back by the sender"
-    HANDOVER_UNANSWERED = "handed over, and accepted when the receiver's manager has been alerted"
-    HANDED_TO_COLLEAGUE = "handed over to a colleague of the unit"
-    HANDED_TO_PROFESSION = "handed over to another profession of the unit"
-    TAKEN_MEANWHILE = "taken by another unit through its escalation while a handover waits"
-
-    ADVISED = "closed with the advice of another unit"
-    AFTER_CONSULTATION = "handed over to the unit that was consulted, as agreed"
-    CONSULTATION_REFUSED = "handled by the unit alone, as the consulted one said no"
-    CONSULTATION_WITHDRAWN = "handled by the unit, which takes its question back"
-    NOT_NEEDED = "closed while a question is open"
-
-    BY_PHONE = "taken and closed by phone"
-    MAY_NOT_REFUSE = "taken by somebody who would have refused it"
-    MISPLACED = "handed over to the right unit, which accepts"
-
-    AT_CLOSING = "left when its unit closes, and taken by another"
-
-    QUESTION_ANSWERED = "answered by the unit that was asked"
-    QUESTION_REFUSED = "refused by the unit that was asked"
-    QUESTION_LEFT = "never answered: it stays on a worklist"
-
-    NOT_PLAYED = "refused at intake, or of a kind that the demo's staff do not handle"
-
-
-SPECIAL: Final[Mapping[Behaviour, int]] = {
-    Behaviour.TAKEN_MEANWHILE: 1,
-    Behaviour.HANDOVER_UNANSWERED: 2,
-    Behaviour.AFTER_MANAGER: 3,
-    Behaviour.AFTER_CONSULTATION: 2,
-    Behaviour.HANDED_OVER: 2,
-    Behaviour.HANDOVER_REFUSED: 2,
-    Behaviour.HANDOVER_WITHDRAWN: 1,
-    Behaviour.ADVISED: 2,
-    Behaviour.CONSULTATION_REFUSED: 1,
-    Behaviour.CONSULTATION_WITHDRAWN: 1,
-    Behaviour.NOT_NEEDED: 1,
-    Behaviour.HANDED_TO_COLLEAGUE: 1,
-    Behaviour.HANDED_TO_PROFESSION: 1,
-    Behaviour.LATE: 4,
-    Behaviour.BY_OTHERS: 3,
-    Behaviour.RACE: 2,
-    Behaviour.RELEASED: 2,
-    Behaviour.REPRIORITISED: 2,
-    Behaviour.CANCELLED: 2,
-    Behaviour.KEPT: 1,
-    Behaviour.LEFT: 2,
-}
-"""How many drop-in visits meet each of these, the most demanding first; the others are taken in time."""
-
-BY_PHONE: Final[Mapping[Behaviour, int]] = {Behaviour.MISPLACED: 1, Behaviour.MAY_NOT_REFUSE: 2}
-"""How many consultations from 1177 meet each of these; the others are taken and closed."""
-
-QUESTIONS: Final = (Behaviour.QUESTION_ANSWERED, Behaviour.QUESTION_REFUSED, Behaviour.QUESTION_LEFT)
-
-NEED_ANOTHER_UNIT: Final = frozenset({
-    Behaviour.HANDED_OVER, Behaviour.HANDOVER_REFUSED, Behaviour.HANDOVER_WITHDRAWN, Behaviour.HANDOVER_UNANSWERED,
-    Behaviour.TAKEN_MEANWHILE, Behaviour.ADVISED, Behaviour.AFTER_CONSULTATION, Behaviour.CONSULTATION_REFUSED,
-    Behaviour.CONSULTATION_WITHDRAWN, Behaviour.NOT_NEEDED, Behaviour.MISPLACED,
-})  # fmt: skip
-"""Another unit that has the profession is asked."""
-LONG: Final = frozenset({
-    Behaviour.TAKEN_MEANWHILE, Behaviour.HANDOVER_UNANSWERED, Behaviour.AFTER_MANAGER, Behaviour.AFTER_CONSULTATION,
-})  # fmt: skip
-"""They take long, and have to begin early."""
+from workers.demo.region import CLOSING_UNIT, Given, Outcome, Script
 
 SEED: Final = 162
 
@@ -110,6 +36,16 @@ SECONDS_TO_CLOSING: Final = 31.0
 """From the beginning of the morning until one unit closes."""
 EARLY: Final = 0.6
 """The part of the arrivals in which what takes long begins."""
+SECONDS_OF_BOOKING: Final = 7.0
+"""In which all come who book a time that comes while the demo plays: long before the first of these (`times`)."""
+ARRIVE_WITHIN: Final[Mapping[Kind, float]] = {
+    Kind.SCHEDULED_VISIT: SECONDS_OF_BOOKING,
+    Kind.ADMINISTRATIVE_CASE: 24.0,
+    Kind.MESSAGE_THREAD: 15.0,
+}
+"""The seconds in which each kind comes that staff and patients open themselves."""
+TICKET_VALID: Final = timedelta(seconds=14)
+"""Of the ticket that runs out while the demo plays."""
 URGENT: Final = range(2, 6)
 SECONDS_ALONE: Final = 5.5
 SECONDS_ALONE_BY_PHONE: Final = 9.5
@@ -120,15 +56,17 @@ still waits at the unit alone when it closes."""
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One case, when it comes, and what staff mean to do about it."""
+    """One case, when it comes, and what staff and the patient mean to do about it."""
 
     given: Mapping[str, Any]
-    """A triage outcome, of which intake makes what the routine says; or, of a question, its opening."""
+    """A triage outcome, of which intake makes what the routine says; or the opening of a case."""
     at: float
     """Seconds after the demo's beginning."""
     behaviour: Behaviour
     chance: random.Random
     """Of this case alone, so that the order in which cases are played changes nothing."""
+    opens: Kind | None = None
+    """What is opened; None where triage has led to it."""
 
     @property
     def case_id(self) -> str:
@@ -136,29 +74,41 @@ class Part:
         case_id: str = self.given["case_id"]
         return case_id
 
-    @property
-    def is_question(self) -> bool:
-        """Whether it is a consultation of its own, which no triage led to."""
-        return self.behaviour in QUESTIONS
+    def opening(self, now: datetime) -> Given:
+        """What the case is opened with at that instant: a ticket that is to run out counts from there."""
+        if self.behaviour is not Behaviour.TICKET_RUNS_OUT:
+            return self.given
+        return {
+            **self.given,
+            "ticket": {"valid_from": now.isoformat(), "valid_until": (now + TICKET_VALID).isoformat()},
+        }
 
 
-def cast_parts(
-    outcomes: Sequence[Outcome],
-    questions: Sequence[Question],
-    directory: Directory,
-    seed: int,
-    seconds: float = SECONDS_OF_ARRIVALS,
-) -> list[Part]:
-    """The morning in the order of time: every outcome and every question with its moment, and its behaviour."""
+def cast_parts(script: Script, directory: Directory, seed: int, seconds: float = SECONDS_OF_ARRIVALS) -> list[Part]:
+    """The morning in the order of time: everything that is given, with its moment and its behaviour."""
     chance = random.Random(seed)  # noqa: S311 - a play, not a secret
-    arrivals = _arrivals(outcomes, seconds, chance)
-    behaviours = _Casting(directory, outcomes, arrivals, seconds).behaviours(chance)
+    arrivals = _arrivals(script.outcomes, seconds, chance)
+    behaviours = _Casting(directory, script.outcomes, arrivals, seconds).behaviours(chance)
+    parts = [
+        Part(given, at, behaviour, _chance_of(given, seed))
+        for given, at, behaviour in zip(script.outcomes, arrivals, behaviours, strict=True)
+    ]
+    return sorted(chain(parts, _written_parts(script, seed, seconds, chance)), key=lambda part: part.at)
+
+
+def _written_parts(script: Script, seed: int, seconds: float, chance: random.Random) -> Iterator[Part]:
+    """What each file beside the outcomes holds: written for its part, but for the questions, which are like another."""
     asked = list(QUESTIONS)
     chance.shuffle(asked)
-    times = _arrivals(questions, EARLY * seconds, chance)
-    played = chain(zip(outcomes, arrivals, behaviours, strict=True), zip(questions, times, asked, strict=True))
-    parts = [Part(given, at, behaviour, _chance_of(given, seed)) for given, at, behaviour in played]
-    return sorted(parts, key=lambda part: part.at)
+    of_files: list[tuple[Kind | None, Sequence[Given], Sequence[Behaviour], float]] = [
+        (Kind.CONSULTATION, script.openings[Kind.CONSULTATION], asked, EARLY * seconds),
+        (None, script.tickets, TICKETS, SECONDS_OF_BOOKING),
+        *((kind, script.openings[kind], played, ARRIVE_WITHIN[kind]) for kind, played in OPENINGS.items()),
+    ]
+    for kind, lines, behaviours, within in of_files:
+        times = _arrivals(lines, within, chance)
+        for given, at, behaviour in zip(lines, times, behaviours, strict=True):
+            yield Part(given, at, behaviour, _chance_of(given, seed), kind)
 
 
 def _arrivals(all_of_them: Sequence[object], seconds: float, chance: random.Random) -> list[float]:
@@ -237,7 +187,9 @@ class _Casting:
 
     def _usual(self, index: int) -> Behaviour:
         kind, outcome = self._kinds[index], self._outcomes[index]
-        if kind not in {Kind.DROP_IN_VISIT, Kind.PHONE_CONSULTATION}:
+        if kind is Kind.SCHEDULED_VISIT:
+            return Behaviour.BOOKED
+        if kind is None:
             return Behaviour.NOT_PLAYED
         is_on_site = self._crew.has(outcome["unit"], outcome["profession"])
         if outcome["unit"] == CLOSING_UNIT and is_on_site and self._waits_until_closing(index):

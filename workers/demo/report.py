@@ -9,10 +9,11 @@ from typing import Final
 from rich.console import Console
 
 from workers.demo.board import Board, Snapshot
+from workers.demo.checks import kinds_not_played, what_is_lost
 from workers.demo.gateway import PhoneGateway
 from workers.demo.morning import Morning
-from workers.demo.screen import between_units_table, by_unit_table
-from workers.demo.tally import Row, between_units, by_kind, by_unit, fate_of, state_of, what_is_lost
+from workers.demo.screen import between_units_table, by_kind_table, by_unit_table
+from workers.demo.tally import Row, between_units, by_kind, by_unit, fate_of, state_of
 
 SECONDS_TO_SETTLE: Final = 15.0
 SECONDS_BETWEEN_LOOKS: Final = 0.5
@@ -24,6 +25,8 @@ async def report(
     """Print what Postgres says; every way in which something was lost, a sentence each."""
     then = await _settled(board)
     cases, notices, worklist = then.cases, then.notices, then.worklist
+    console.print()
+    console.print(by_kind_table(by_kind(cases)))
     console.print()
     console.print(by_unit_table(by_unit(names, cases, notices)))
     console.print()
@@ -41,10 +44,11 @@ async def report(
     _left(cases, worklist, names, console)
     faults = [
         *morning.faults,
-        *what_is_lost(morning.opened, cases, worklist, then.log, notices, gateway.delivered),
+        *what_is_lost(morning.opened, then, gateway.delivered),
+        *kinds_not_played(cases),
         *([f"{gateway.forged} calls were not signed as they should"] if gateway.forged else []),
     ]
-    _verdict(faults, cases, notices, console)
+    _verdict(faults, then, console)
     return faults
 
 
@@ -61,24 +65,26 @@ async def _settled(board: Board) -> Snapshot:
 def _left(cases: Sequence[Row], worklist: Sequence[Row], names: Mapping[str, str], console: Console) -> None:
     """The cases that are still open, and on whose worklists they stand."""
     console.print("\nLeft open on purpose, to be looked at:")
-    for case in cases:
+    for case in sorted(cases, key=lambda case: str(case["case_id"])):
         if case["closed_at"] is None:
             units = ", ".join(names[row["unit_id"]] for row in worklist if row["case_id"] == case["case_id"])
             console.print(f"  {case['case_id']}  {state_of(case)}, on the worklist of {units}", highlight=False)
 
 
-def _verdict(faults: Sequence[str], cases: Sequence[Row], notices: Sequence[Row], console: Console) -> None:
+def _verdict(faults: Sequence[str], then: Snapshot, console: Console) -> None:
+    cases, notices, times = then.cases, then.notices, then.times
     states, fates = Counter(map(state_of, cases)), Counter(map(fate_of, notices))
     if faults:
         console.print(f"\nSOMETHING IS WRONG ({len(faults)}):", style="bold red")
         for fault in faults:
             console.print(f"  {fault}", highlight=False, markup=False, soft_wrap=True)
         return
-    still_open = len(cases) - states["closed"]
+    still_open, held = len(cases) - states["closed"], sum(time["held_by"] is not None for time in times)
     console.print(
-        f"\nNothing was lost: of {len(cases)} cases {states['closed']} are closed ({by_kind(cases)}) and {still_open}"
-        f" are on worklists; of {len(notices)} notifications {fates['sent']} were sent, once each, and"
-        f" {fates['withdrawn']} withdrawn because somebody had answered before they went out.",
+        f"\nNothing was lost: of {len(cases)} cases of all six kinds {states['closed']} are closed and {still_open} are"
+        f" on worklists; of {len(times)} bookable times {held} are held, each for one patient; of {len(notices)}"
+        f" notifications {fates['sent']} were sent, once each, and {fates['withdrawn']} withdrawn because somebody had"
+        " answered before they went out.",
         style="bold green",
         highlight=False,
     )

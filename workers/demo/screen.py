@@ -1,4 +1,4 @@
-"""What is seen of the demo while it plays, and the table at its end.
+"""What is seen of the demo while it plays, and the tables at its end.
 
 On a terminal a picture that is drawn anew; elsewhere a few plain lines.
 """
@@ -17,9 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from omhand.contract.names import EventName
+from omhand.contract.names import EventName, Status
 from workers.demo.news import News
-from workers.demo.tally import BETWEEN_COLUMNS, COLUMNS, BetweenTally, Tally, UnitTally, total
+from workers.demo.tally import BETWEEN_COLUMNS, COLUMNS, KIND_COLUMNS, BetweenTally, KindTally, Tally, UnitTally, total
 
 STATES: Final = ("waiting", "overdue", "accepted", "closed")
 FATES: Final = ("sent", "pending", "withdrawn", "failed")
@@ -36,6 +36,10 @@ COLOURS: Final = {
     EventName.ANSWERED: "green",
     EventName.REFUSED: "yellow",
     EventName.LEFT_AT_CLOSING: "bold red",
+    EventName.BOOKED: "green",
+    EventName.BOOKING_CANCELLED: "yellow",
+    EventName.MESSAGE: "blue",
+    EventName.REPLIED: "green",
 }
 
 
@@ -45,7 +49,7 @@ class Picture:
 
     seconds: float = 0.0
     played: int = 0
-    """Outcomes and questions whose play is over, of all ``parts``."""
+    """Cases whose play is over, of all ``parts``."""
     parts: int = 0
     states: Counter[str] = field(default_factory=Counter)
     fates: Counter[str] = field(default_factory=Counter)
@@ -56,7 +60,7 @@ class Picture:
     busy: int = 0
 
     def lines(self) -> str:
-        """The whole of it in three lines."""
+        """The whole of it in four lines."""
         cases = ", ".join(f"{self.states[state]} {state}" for state in STATES)
         events = self.events
         return (
@@ -64,7 +68,9 @@ class Picture:
             f"       {events[EventName.ESCALATED]} escalations, {self.fates['sent']} notifications sent,"
             f" {events[EventName.MANAGER_ALERTED]} manager alerts, {events[EventName.REJECTED]} refusals\n"
             f"       handovers: {events[EventName.HANDED_OVER]} of {events[EventName.HANDOVER_REQUESTED]} accepted;"
-            f" questions: {events[EventName.ANSWERED]} answered; {events[EventName.LEFT_AT_CLOSING]} left at closing"
+            f" questions: {events[EventName.ANSWERED]} answered; {events[EventName.LEFT_AT_CLOSING]} left at closing\n"
+            f"       patients: {self.states[Status.TICKET]} with a ticket, {self.states[Status.BOOKED]} booked;"
+            f" {events[EventName.MESSAGE]} messages, {events[EventName.REPLIED]} answers"
         )
 
 
@@ -122,6 +128,13 @@ class Screen:
             f"answered [bold]{events[EventName.ANSWERED]}[/]",
             f"left at closing [bold]{events[EventName.LEFT_AT_CLOSING]}[/]",
         )
+        numbers.add_row(
+            "patients",
+            f"tickets [bold]{picture.states[Status.TICKET]}[/]",
+            f"booked [bold]{picture.states[Status.BOOKED]}[/]",
+            f"messages [bold]{events[EventName.MESSAGE]}[/]",
+            f"answers [bold]{events[EventName.REPLIED]}[/]",
+        )
         news = Text("\n", no_wrap=True, overflow="ellipsis").join(self._news)
         calls = Text("\n".join(picture.calls), no_wrap=True, overflow="ellipsis")
         return Group(
@@ -134,20 +147,25 @@ class Screen:
 
 def by_unit_table(tallies: Sequence[UnitTally]) -> Table:
     """The table at the end."""
-    return _table("What became of the morning, by the unit that received the case", COLUMNS, tallies)
+    return _table("What became of the morning, by the unit that received the case", "unit", COLUMNS, tallies)
 
 
 def between_units_table(tallies: Sequence[BetweenTally]) -> Table:
     """The table of what units asked of each other."""
-    return _table("What units asked of each other, by the unit that was asked", BETWEEN_COLUMNS, tallies)
+    return _table("What units asked of each other, by the unit that was asked", "unit", BETWEEN_COLUMNS, tallies)
 
 
-def _table(title: str, columns: Sequence[str], tallies: Sequence[Tally]) -> Table:
+def by_kind_table(tallies: Sequence[KindTally]) -> Table:
+    """The table of the routine's six kinds."""
+    return _table("What became of the morning, by the kind of case", "kind", KIND_COLUMNS, tallies)
+
+
+def _table(title: str, of: str, columns: Sequence[str], tallies: Sequence[Tally]) -> Table:
     # Without padding it fits into a terminal of 80 columns.
     table = Table(
         title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAD, show_edge=False, padding=0, min_width=76
     )
-    table.add_column("unit", "all units", min_width=16, overflow="fold")
+    table.add_column(of, f"all {of}s", min_width=16, overflow="fold")
     for name, footer in zip(columns, total(tallies), strict=True):
         table.add_column(name, str(footer), justify="right", no_wrap=True)
     for tally in tallies:

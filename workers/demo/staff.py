@@ -2,15 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Self, TypeVar
 
 from omhand.client import CaseClient, Refused, ServerAway
-from omhand.contract.actions import Accept, Action, Close
+from omhand.contract.actions import Accept, Action, Close, Message, ThePatient
 from omhand.contract.events import Event
-from omhand.contract.names import Code, EventName, Kind, Outcome
+from omhand.contract.names import VISITS, Code, EventName, Kind, Outcome, Reason
 from omhand.contract.opening import StaffMember
 from omhand.contract.view import View
 from workers.demo.crew import Crew
@@ -30,11 +30,43 @@ PHONES_ONE_IN: Final = 10
 
 OUTCOMES: Final = (Outcome.TREATED, Outcome.TREATED, Outcome.ADVICE_GIVEN, Outcome.BOOKED, Outcome.REFERRED)
 
+PATIENT: Final = ThePatient(patient=True)
+
+HeldAs = Literal["video", "chat", "message", "phone"]
+HELD_AS: Final[Mapping[Kind, HeldAs]] = {
+    Kind.PHONE_CONSULTATION: "phone",
+    Kind.ADMINISTRATIVE_CASE: "message",
+    Kind.MESSAGE_THREAD: "chat",
+}
+"""Of what is no visit."""
+
 Stands = Literal["responsible", "offered", "handover", "consulted"]
 
 
 class Unexpected(Exception):  # noqa: N818 - reads as what it says
     """Something came otherwise than the routine says."""
+
+
+class Rivals:
+    """Two patients who want the same time in the same instant, and wait for each other to do so."""
+
+    def __init__(self) -> None:
+        self._both = asyncio.Barrier(2)
+        self.refused = 0
+        """How many of them were told that it is taken."""
+
+    async def meet(self) -> None:
+        """Go on when both are here.
+
+        Raises:
+            Unexpected: the other one never came.
+        """
+        try:
+            async with asyncio.timeout(MOST_SECONDS_OF_WAITING):
+                await self._both.wait()
+        except (TimeoutError, asyncio.BrokenBarrierError):
+            msg = "the other patient who wants this time never came"
+            raise Unexpected(msg) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +79,7 @@ class Scene:
     """When the unit that closes does so."""
     opened: list[str]
     """The cases that are known to be open or to have been, the consultations of other cases too."""
+    rivals: Rivals = field(default_factory=Rivals)
 
 
 class Staff:
@@ -108,16 +141,18 @@ class Staff:
         await self.take(by, offer)
         await self.close(by)
 
-    async def close(self, by: StaffMember, most_seconds: float = 5) -> View:
+    async def close(self, by: StaffMember, most_seconds: float = 5, outcome: Outcome | None = None) -> View:
         """Deal with the case; what it looked like at its end."""
         await self.pause(1.5, most_seconds)
-        if self.kind is Kind.PHONE_CONSULTATION:
-            return await self.act(Close(by=by, outcome=self.chance.choice(OUTCOMES), held_as="phone"))
-        if self.chance.randrange(PHONES_ONE_IN) == 0:
+        if self.kind in VISITS and self.chance.randrange(PHONES_ONE_IN) == 0:
             await self.is_refused(Close(by=by, outcome=Outcome.TREATED, held_as="phone"), Code.MUST_BE_DIGITAL)
-        outcome = self.chance.choice(OUTCOMES)
-        held_as: Literal["video", "chat"] = "chat" if outcome is Outcome.ADVICE_GIVEN else "video"
-        return await self.act(Close(by=by, outcome=outcome, held_as=held_as))
+        outcome = outcome or self.chance.choice(OUTCOMES)
+        held_as: HeldAs = "chat" if outcome is Outcome.ADVICE_GIVEN else "video"
+        return await self.act(Close(by=by, outcome=outcome, held_as=HELD_AS.get(self.kind, held_as)))
+
+    async def patient_writes(self, text: str) -> View:
+        """The patient writes in the case; what it looks like then."""
+        return await self.act(Message(by=PATIENT, text=text))
 
     async def is_refused(self, action: Action, code: Code) -> None:
         """Do what the routine does not allow: it has to say so, and to log who tried.
@@ -206,3 +241,8 @@ def has(view: View, name: EventName) -> bool:
 def events(view: View, name: EventName) -> list[Event]:
     """Those of the case's log."""
     return [event for event in view.log if event.event is name]
+
+
+def told(view: View, reason: Reason) -> bool:
+    """Whether the unit has been called for that reason."""
+    return any(event.detail["reason"] == reason for event in events(view, EventName.NOTIFIED))

@@ -8,4 +8,5 @@ set unit_id = excluded.unit_id,
     starts_at = excluded.starts_at,
     length = excluded.length,
     published_at = excluded.published_at,
-    withdrawn_at = null
+    withdrawn_at = null,
+    leaves_when_freed = false

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from workers.demo.parts import Behaviour
-from workers.demo.plots import closing, consultations, handovers, phone, visits
+from workers.demo.behaviours import Behaviour
+from workers.demo.plots import administrative, bookings, closing, consultations, handovers, messages, phone, visits
 from workers.demo.staff import Staff
 
 Plot = Callable[[Staff], Awaitable[None]]
@@ -37,6 +37,23 @@ PLOTS: Final[Mapping[Behaviour, Plot]] = {
     Behaviour.AT_CLOSING: closing.left,
     Behaviour.QUESTION_ANSWERED: consultations.question_answered,
     Behaviour.QUESTION_REFUSED: consultations.question_refused,
+    Behaviour.BOOKED: bookings.booked,
+    Behaviour.HELD: bookings.held,
+    Behaviour.NO_SHOW: bookings.no_show,
+    Behaviour.SAME_TIME: bookings.same_time,
+    Behaviour.FROM_ELSEWHERE: bookings.from_elsewhere,
+    Behaviour.MOVED: bookings.moved,
+    Behaviour.BOOKING_CANCELLED: bookings.booking_cancelled,
+    Behaviour.BOOKED_BY_UNIT: bookings.booked_by_unit,
+    Behaviour.TICKET_RUNS_OUT: bookings.ticket_runs_out,
+    Behaviour.RENEWED: administrative.renewed,
+    Behaviour.CERTIFICATE: administrative.certificate,
+    Behaviour.SENT_ON: administrative.sent_on,
+    Behaviour.CHAT: messages.chat,
+    Behaviour.NAMED_CALLED: messages.named_called,
+    Behaviour.NAMED_ABSENT: messages.named_absent,
+    Behaviour.NOBODY_ANSWERS: messages.nobody_answers,
+    Behaviour.BY_COLLEAGUE: messages.by_colleague,
 }
 
 UNTOUCHED: Final = frozenset({Behaviour.LEFT, Behaviour.QUESTION_LEFT, Behaviour.NOT_PLAYED})

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from omhand.client import Refused
-from omhand.contract.actions import Accept, Cancel, Release, Reprioritise, ThePatient
+from omhand.contract.actions import Accept, Cancel, Release, Reprioritise
 from omhand.contract.names import Code, EventName
 from omhand.contract.view import View
 from workers.demo.region import CLOSING_UNIT
-from workers.demo.staff import Staff, has
+from workers.demo.staff import PATIENT, Staff, has
 
 
 async def in_time(staff: Staff) -> None:
@@ -89,7 +89,7 @@ async def reprioritised(staff: Staff) -> None:
 async def cancelled(staff: Staff) -> None:
     """The patient does not want it any more."""
     await staff.pause(1, 4)
-    await staff.act(Cancel(by=ThePatient(patient=True), reason="Demo: feels well again"))
+    await staff.act(Cancel(by=PATIENT, reason="Demo: feels well again"))
 
 
 async def kept(staff: Staff) -> None:

@@ -11,6 +11,11 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+LOCKS = """
+-- Whoever reads a view has its lock and waits for the table's: taken in the same order, nobody waits for one who waits.
+lock table omhand.worklist, omhand.handling_times in access exclusive mode;
+"""
+
 SLOTS = """
 create table omhand.slots (
     slot_id        text collate "C" primary key,
@@ -20,6 +25,7 @@ create table omhand.slots (
     length         interval not null,
     case_id        text collate "C" unique,  -- that holds it; null: it is free
     from_directory boolean not null default false,  -- the newest directory has it, also where it was withdrawn
+    leaves_when_freed boolean not null default false,  -- left out by its directory while it was held
     published_at   timestamptz not null default now(),
     withdrawn_at   timestamptz,              -- not bookable any more
     check (case_id is null or withdrawn_at is null)
@@ -43,11 +49,9 @@ from (select directory from omhand.rules order by version desc limit 1) as newes
 COLUMNS = """
 alter table omhand.cases
     add column slot           text,          -- that it holds now
+    add column ticket_unit    text,          -- that has the case while nothing is booked, of a visit with a ticket
     add column patient_region text,          -- the patient's county; null where it is not known
     add column out_of_region  boolean not null default false;
-
--- An action that a case has forgotten is found by its id.
-create index events_by_action on omhand.events (case_id, cause) where cause like 'action:%';
 """
 
 HOLD_SLOT = """
@@ -62,7 +66,9 @@ create function omhand.hold_slot(this_case text, had text, wanted text, of_unit 
 language plpgsql as $$
 begin
     perform from omhand.slots where slot_id in (had, wanted) order by slot_id for update;
-    update omhand.slots set case_id = null where slot_id = had and case_id = this_case;
+    update omhand.slots
+        set case_id = null, withdrawn_at = case when leaves_when_freed then now() end
+        where slot_id = had and case_id = this_case;
     if wanted is null then
         return;
     end if;
@@ -206,6 +212,7 @@ create or replace function omhand.replace_case(told omhand.cases) returns void l
         closed_at = told.closed_at,
         outcome = told.outcome,
         slot = told.slot,
+        ticket_unit = told.ticket_unit,
         seq = told.seq
     where case_id = told.case_id
 $$;
@@ -294,7 +301,7 @@ from omhand.cases;
 
 
 def upgrade() -> None:
-    for statements in (SLOTS, COLUMNS, HOLD_SLOT, REPLACE_CASE, RECORD_STEP, WORKLIST, HANDLING_TIMES):
+    for statements in (LOCKS, SLOTS, COLUMNS, HOLD_SLOT, REPLACE_CASE, RECORD_STEP, WORKLIST, HANDLING_TIMES):
         op.execute(statements)
 
 

@@ -17,7 +17,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 
 setup: $(VENV)/ready ## install what the project needs into .venv, pinned and checked by hash
 
-demo: setup ## play a morning of triage outcomes on a region of its own
+demo: setup ## play a day of all six kinds of case on a region of its own
 	$(BIN)/python -m workers.demo
 
 STATE ?= .omhand/dev

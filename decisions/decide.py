@@ -88,7 +88,7 @@ def open_case(kind: Kind, opening: Opening, facts: OpeningFacts, now: datetime, 
             origin=opening.origin,
             plan=plan,
             level=opening.level,
-            asker=_asker(opening, about) if kind is Kind.CONSULTATION else None,
+            asker=_asker(kind, opening, about),
             question=opening.question,
             service=opening.service,
             to=opening.to if kind is Kind.MESSAGE_THREAD else None,
@@ -124,8 +124,8 @@ def _comes_with(course: Course, kind: Kind, opening: Opening, facts: OpeningFact
     course.by = None
 
 
-def _asker(opening: Opening, about: str | None) -> Asker | None:
-    if opening.asked_by is None:
+def _asker(kind: Kind, opening: Opening, about: str | None) -> Asker | None:
+    if kind is not Kind.CONSULTATION or opening.asked_by is None:
         return None
     to_staff = opening.to.staff if opening.to else None
     return Asker(by=opening.asked_by, case_id=about, to_staff=to_staff, wants_handover=opening.wants_handover)

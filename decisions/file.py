@@ -106,13 +106,15 @@ class CaseFile(Wire):
 
 def _latest(answers: dict[str, Answered]) -> dict[str, Answered]:
     """As many of the latest as are remembered; a refusal of a payload with very many faults is a long text."""
-    kept, size = 0, 0
-    for cause, answer in list(answers.items())[: -MOST_ANSWERS - 1 : -1]:
-        size += len(cause.encode()) + len((answer.refusal.message if answer.refusal else "").encode())
-        if size > ANSWERS_KEPT and kept:
-            break
-        kept += 1
-    return dict(list(answers.items())[-kept:])
+    kept = dict(list(answers.items())[-MOST_ANSWERS:])
+    while len(kept) > 1 and _bytes_of(kept) > ANSWERS_KEPT:
+        del kept[next(iter(kept))]
+    return kept
+
+
+def _bytes_of(answers: dict[str, Answered]) -> int:
+    messages = [answer.refusal.message for answer in answers.values() if answer.refusal]
+    return len("".join([*answers, *messages]).encode())
 
 
 def _replayed(case_id: str, base: Case | None, log: Sequence[Event]) -> Case:

@@ -42,8 +42,8 @@ class Thread:
 
     def seen(self) -> None:
         """What has happened since is added to what was seen before."""
-        last = self.rows[-1].seq if self.rows else 0
-        self.rows += [event for event in self.story.log if event.seq > last]
+        log = self.story.log
+        self.rows += log[len(self.rows) + 1 - log[0].seq :]
 
     def writes(self, number: int, at: datetime, name: str, who: By) -> None:
         """A message, each with an id of its own."""

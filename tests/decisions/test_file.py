@@ -180,3 +180,12 @@ def test_a_file_goes_over_the_wire_and_back(story: Told) -> None:
     story.until("2026-11-23 10:40").act("accept", NURSE_SOUTH, action_id="a-1")
     story.act("refuse", NURSE_SOUTH, reason="x", action_id="a-2")
     assert CaseFile.model_validate(story.file.to_json()) == story.file
+
+
+def test_a_refusal_that_was_found_is_answered_as_one(story: Told) -> None:
+    before = story.file
+    refused = story.act("close", DOCTOR_NORTH, outcome="treated", held_as="video")
+    noted = story.may("note", DOCTOR_NORTH, text="x").log[-1]
+    decision = Decision(story.case, (story.log[-2], noted))
+    found = before.found(decision, ["signal:1", "action:a-1"])
+    assert (found.answers["signal:1"].refusal, found.answers["action:a-1"].refusal) == (refused, None)

@@ -57,7 +57,7 @@ REGION: Final = region(
     ladder("waiting", NOTIFY, TEN_MINUTES | {"do": "offer", "to": "every_unit"}, clock="always", due="PT10M"),
     ladder("accepted", TEN_MINUTES | {"do": "alert_manager"}, clock="always", due="PT10M"),
     ladder("handover", NOTIFY, clock="always", due="PT10M"),
-    ladder("ticket", NOTIFY, clock="always", due="PT10M"),
+    ladder("ticket", NOTIFY, clock="always", due="PT40M"),
     ladder("message", NOTIFY, TEN_MINUTES | {"do": "offer", "to": "every_unit"}, clock="always", due="PT10M"),
     units={"HC01": ALWAYS_OPEN, "HC02": ALWAYS_OPEN, "HC03": ALWAYS_OPEN, "JOUR": {"professions": ["dietitian"]}},
     staff={S_DOCTOR: {"absent": [{"first_day": "2026-11-23", "last_day": "2027-11-23"}]}},
@@ -111,7 +111,7 @@ class State:
             pending and (pending.to_unit, pending.is_told, self._ahead(pending.plan, pending.done)),
             tuple(sorted(map(_what_is_read, case.consultations))),
             case.ticket and case.ticket.unit, case.booking and case.booking.slot, self.times_ahead(),
-            case.unanswered_since is not None, case.answers_for,
+            case.unanswered_since is not None, case.answers_for, case.priority,
         )  # fmt: skip
 
     def _ahead(self, plan: Plan, done: int) -> Hashable:
@@ -141,7 +141,10 @@ BEGINNINGS: Final[dict[Kind, tuple[dict[str, Any], ...]]] = {
         {"ticket": TICKET},
         {"ticket": None, "booking": {"slot": min(SLOTS)}, "origin": "unit", "asked_by": DOCTOR_NORTH},
     ),
-    Kind.MESSAGE_THREAD: ({}, {"origin": "unit", "asked_by": DOCTOR_NORTH, "to": {"relation": "unit_chat"}}),
+    Kind.MESSAGE_THREAD: (
+        {"priority": 3},
+        {"priority": 3, "origin": "unit", "asked_by": DOCTOR_NORTH, "to": {"relation": "unit_chat"}},
+    ),
 }
 """With a ticket and without one; a patient writes, or a unit. Others begin as they always do."""
 
@@ -205,6 +208,11 @@ def books(case: Case) -> Acts:
 def writes(case: Case) -> Acts:
     yield ActionName.MESSAGE, PATIENT, {"text": "x"}
     yield ActionName.CANCEL, PATIENT, {"reason": "x"}
+    yield (
+        ActionName.REPRIORITISE,
+        AT[case.responsible_unit],
+        {"priority": 3 if case.priority == 2 else 2, "reason": "x"},
+    )
     for who in (AT[case.responsible_unit], AT[NEXT_TO[case.responsible_unit]]):
         yield ActionName.REPLY, who, {"text": "x"}
 

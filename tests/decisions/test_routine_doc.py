@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -157,6 +158,7 @@ def sections(doc: str) -> dict[str, tuple[str, str]]:
     return {clause: (standing, said) for clause, _, standing, said in SECTION.findall(doc)}
 
 
+@cache
 def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

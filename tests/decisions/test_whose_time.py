@@ -11,6 +11,7 @@ from small_region import (
     EAST,
     JOUR,
     NORTH,
+    NOTIFY,
     NOWHERE,
     NURSE_EAST,
     NURSE_NORTH,
@@ -20,6 +21,7 @@ from small_region import (
     Told,
     a_slot,
     by,
+    ladder,
     local,
     region,
     told,
@@ -86,6 +88,26 @@ def test_when_its_time_is_cancelled_it_goes_back_to_whose_ticket_it_is_and_who_h
     story.may("cancel_booking", PATIENT)
     assert (story.case.responsible_unit, story.case.status) == (NORTH, Status.TICKET)
     assert story.lately(before) == [(Reason.BOOKING_CANCELLED, EAST), (Reason.NEW_CASE, NORTH)]
+
+
+def test_from_its_time_on_a_visit_counts_on_the_hours_of_whose_time_it_is() -> None:
+    # K2a P3
+    in_norths_lunch = a_slot("2026-11-24 12:00", SOUTH)
+    reminding = ladder("waiting", NOTIFY, {"after": "PT5M", "do": "notify"}, kind=["scheduled_visit"])
+    story = told(region(reminding), kind=Kind.SCHEDULED_VISIT, slots=[in_norths_lunch])
+    story.may("book", PATIENT, slot=in_norths_lunch.id)
+    before = len(story.reasons)
+    story.until("2026-11-24 12:05")
+    assert story.lately(before) == [(Reason.NEW_CASE, SOUTH), (Reason.REMINDER, SOUTH)]
+    assert story.case.accept_by == local("2026-11-24 12:30")
+
+
+def test_a_ticket_that_can_be_used_again_counts_on_the_hours_of_whose_it_is() -> None:
+    # K2a
+    evening = a_slot("2026-11-24 18:00", JOUR)
+    story = told(region(), kind=Kind.SCHEDULED_VISIT, slots=[evening]).may("book", PATIENT, slot=evening.id)
+    story.until("2026-11-23 20:00").may("cancel_booking", PATIENT)
+    assert story.case.due_at == local("2026-11-24 08:30")
 
 
 def test_whose_ticket_it_has_become_may_cancel_what_is_booked_with_it_and_has_it_again() -> None:

@@ -353,7 +353,9 @@ def _is_fastened(plan: Plan, case: Case) -> bool:
     if case.kind is not Kind.SCHEDULED_VISIT or plan.due_at is None:
         return False
     if plan.phase is Phase.WAITING:
-        assert plan.due_at == plan.since
+        # Whether it is taken in time is counted by the ladder (R1).
+        assert plan.in_time_until
+        assert plan.due_at == plan.since <= plan.in_time_until
         return True
     return plan.phase is Phase.TICKET and plan.moments[-1] == Moment(at=plan.due_at, do="expire")
 

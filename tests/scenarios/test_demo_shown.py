@@ -45,8 +45,13 @@ def time(slot_id: str, held_by: str | None = None, *booked_by: str) -> dict[str,
 
 
 def logged(event: EventName, case_id: str = "a", **detail: object) -> dict[str, object]:
-    """A row of case_log."""
-    return {"case_id": case_id, "event": event, "by_unit": NORR, "detail": detail}
+    """A row of case_log, with the case's kind."""
+    return {"case_id": case_id, "kind": DROP_IN, "event": event, "by_unit": NORR, "detail": detail}
+
+
+def of_visit(event: EventName, **detail: object) -> dict[str, object]:
+    """The same of a scheduled visit."""
+    return {**logged(event, **detail), "kind": BOOKED_VISIT}
 
 
 def test_the_table_counts_what_became_of_each_units_cases() -> None:
@@ -112,7 +117,7 @@ def test_what_happens_is_told_in_one_line_of_80_columns() -> None:
     filled = {
         "level": 1, "was": 12, "priority": 2, "action": max(ACTIONS, key=len), "code": "AlreadyAccepted",
         "because": "withdrawn", "takes_over": True, "unit": longest, "to_unit": longest, "from_unit": NORR,
-        "instead_of": "a time", "outcome": max(ENDS, key=lambda end: len(ENDS[end])), "staff": "somebody",
+        "instead_of": "a time", "outcome": max(ENDS, key=lambda end: len(ENDS[end])),
     }  # fmt: skip
     assert set(SENTENCES) | set(BETWEEN_UNITS) <= set(DETAILS)
     for event, by in product(SENTENCES, (NORR, "SE2321000198-OC01", None)):
@@ -133,16 +138,7 @@ def test_the_news_tell_who_asked_whom_and_what_came_of_it() -> None:
         logged(EventName.ANSWERED, unit=SODER, takes_over=False),
         logged(EventName.REFUSED, unit=SODER),
         logged(EventName.LEFT_AT_CLOSING, unit=NORR),
-        logged(EventName.BOOKED, unit=SODER, instead_of=None),
-        logged(EventName.BOOKED, unit=NORR, instead_of="an earlier one"),
-        {**logged(EventName.BOOKING_CANCELLED, unit=NORR), "by_unit": None},
-        {**logged(EventName.MESSAGE, text="not told"), "by_unit": None},
-        logged(EventName.REPLIED, unit=NORR, text="not told"),
-        logged(EventName.NOTIFIED, unit=NORR, staff="somebody"),
-        logged(EventName.CLOSED, outcome="ticket_expired"),
-        logged(EventName.CLOSED, outcome="no_show"),
     ]
-    assert all(map(is_worth_a_line, rows))
     assert [news_of(row, names).text for row in rows] == [
         "a Norr asks Söder to take over",
         "a handed over: Norr to Söder",
@@ -153,12 +149,33 @@ def test_the_news_tell_who_asked_whom_and_what_came_of_it() -> None:
         "a answered by Söder: advice",
         "a the question is refused by Söder",
         "a left at closing by Norr: others may take it",
+    ]
+
+
+def test_the_news_tell_what_patients_do_and_what_comes_of_it() -> None:
+    names = {NORR: "Norr", SODER: "Söder"}
+    rows = [
+        logged(EventName.BOOKED, unit=SODER, instead_of=None),
+        logged(EventName.BOOKED, unit=NORR, instead_of="an earlier one"),
+        {**logged(EventName.BOOKING_CANCELLED, unit=NORR), "by_unit": None},
+        {**logged(EventName.MESSAGE, text="not told"), "by_unit": None},
+        logged(EventName.REPLIED, unit=NORR, text="not told"),
+        logged(EventName.NOTIFIED, unit=NORR, reason="new_case", staff="somebody"),
+        of_visit(EventName.NOTIFIED, unit=NORR, reason="new_case", staff=None),
+        of_visit(EventName.CLOSED, outcome="treated"),
+        of_visit(EventName.CLOSED, outcome="ticket_expired"),
+        of_visit(EventName.CLOSED, outcome="no_show"),
+    ]
+    assert all(map(is_worth_a_line, rows))
+    assert [news_of(row, names).text for row in rows] == [
         "a a time is booked at Söder",
         "a moved to a time at Norr",
         "a the booked time is cancelled by the patient",
         "a the patient writes",
         "a Norr answers the patient",
         "a whom the patient has written to is called first",
+        "a its time has come: Norr is called",
+        "a the visit is held by video",
         "a the ticket has run out: nobody has booked",
         "a closed: the patient did not come",
     ]
@@ -172,8 +189,8 @@ def test_an_answer_is_told_once_though_both_cases_log_it() -> None:
 
 def test_what_is_as_it_should_be_is_not_told() -> None:
     assert not is_worth_a_line(logged(EventName.CLOSED, outcome="treated"))
-    assert not is_worth_a_line(logged(EventName.NOTIFIED, unit=NORR, staff=None))
-    assert not is_worth_a_line(logged(EventName.NOTIFIED, unit=NORR))
+    assert not is_worth_a_line(logged(EventName.NOTIFIED, unit=NORR, reason="new_case", staff=None))
+    assert not is_worth_a_line(of_visit(EventName.NOTIFIED, unit=NORR, reason="reminder"))
 
 
 def test_the_picture_fits_a_terminal_of_80_columns_and_24_lines_with_the_newest_news() -> None:

@@ -34,8 +34,8 @@ _REFUSALS: Final = (
     " where event = 'rejected' group by code order by times desc, code"
 )
 _LOG: Final = (
-    "select case_id, seq, at, event, by_staff, by_unit, detail from omhand.case_log"
-    " where event = any($1) order by at, case_id, seq"
+    "select case_id, kind, seq, at, event, by_staff, by_unit, detail from omhand.case_log"
+    " join omhand.handling_times using (case_id) where event = any($1) order by at, case_id, seq"
 )
 
 BETWEEN_UNITS: Final = (

@@ -17,6 +17,7 @@ from workers.demo.tally import Row, between_units, by_kind, by_unit, fate_of, st
 
 SECONDS_TO_SETTLE: Final = 15.0
 SECONDS_BETWEEN_LOOKS: Final = 0.5
+STATE_WORDS: Final = {"ticket": "not booked yet", "booked": "waits for its time", "idle": "answered"}
 
 
 async def report(
@@ -68,7 +69,8 @@ def _left(cases: Sequence[Row], worklist: Sequence[Row], names: Mapping[str, str
     for case in sorted(cases, key=lambda case: str(case["case_id"])):
         if case["closed_at"] is None:
             units = ", ".join(names[row["unit_id"]] for row in worklist if row["case_id"] == case["case_id"])
-            console.print(f"  {case['case_id']}  {state_of(case)}, on the worklist of {units}", highlight=False)
+            state = STATE_WORDS.get(state_of(case), state_of(case))
+            console.print(f"  {case['case_id']}  {state}, on the worklist of {units}", highlight=False)
 
 
 def _verdict(faults: Sequence[str], then: Snapshot, console: Console) -> None:

@@ -29,12 +29,12 @@ def _today(name: str, unit: str, profession: str, seconds: float) -> Time:
     return Time(name, unit, profession, timedelta(seconds=seconds))
 
 
-BOOKED_BY_UNIT: Final = _today("norr-nurse-1", NORR, "nurse", 20)
-AT_ANOTHER_UNIT: Final = _today("soder-nurse-1", SODER, "nurse", 22)
-NOBODY_COMES: Final = _today("norr-doctor-1", NORR, "doctor", 24)
-FROM_ELSEWHERE: Final = _today("an-doctor-1", AN, "doctor", 25)
-WANTED_BY_TWO: Final = _today("kusten-nurse-1", KUSTEN, "nurse", 26)
-SECOND_CHOICE: Final = _today("an-nurse-1", AN, "nurse", 27)
+BOOKED_BY_UNIT: Final = _today("norr-nurse-1", NORR, "nurse", 26)
+AT_ANOTHER_UNIT: Final = _today("soder-nurse-1", SODER, "nurse", 28)
+NOBODY_COMES: Final = _today("norr-doctor-1", NORR, "doctor", 30)
+FROM_ELSEWHERE: Final = _today("an-doctor-1", AN, "doctor", 31)
+WANTED_BY_TWO: Final = _today("kusten-nurse-1", KUSTEN, "nurse", 32)
+SECOND_CHOICE: Final = _today("an-nurse-1", AN, "nurse", 33)
 
 _TODAY: Final = (BOOKED_BY_UNIT, AT_ANOTHER_UNIT, NOBODY_COMES, FROM_ELSEWHERE, WANTED_BY_TWO, SECOND_CHOICE)
 _LATER: Final = tuple(

@@ -13,10 +13,11 @@ from typing import Final
 import pytest
 from small_region import N_DOCTOR, NORTH, NOTIFY, NURSE_NORTH, PATIENT, By, Told, ladder, local, region, told
 
-from decisions.file import FULL, MOST_ANSWERS, CaseFile
+from decisions.effects import Refusal
+from decisions.file import ANSWERS_KEPT, FULL, MOST_ANSWERS, CaseFile
 from decisions.lifecycle import evolve, replay
 from omhand.contract.events import Event, MessageWritten, Opened
-from omhand.contract.names import EventName, Kind, Reason, Status
+from omhand.contract.names import Code, EventName, Kind, Reason, Status
 
 MESSAGES: Final = 5_000
 BEGINS: Final = local("2026-01-02 08:00")
@@ -166,3 +167,13 @@ def test_a_file_has_forgotten_nothing_before_it_has_more_answers_than_it_keeps()
     file = file.answered("one more", None)
     assert (len(file.answers), file.has_forgotten, "m-0" in file.answers) == (MOST_ANSWERS, True, False)
     assert file.answered("and another", None).has_forgotten
+
+
+def test_an_answer_of_many_words_takes_the_place_of_others_and_is_kept_itself() -> None:
+    # K6a
+    file = told(HERE, BEGINS, kind=Kind.MESSAGE_THREAD).file.answered("first", None)
+    long = Refusal(code=Code.INVALID_ACTION, message="å" * ANSWERS_KEPT)
+    file = file.answered("long", long)
+    assert (list(file.answers), file.has_forgotten, file.answers["long"].refusal) == (["long"], True, long)
+    file = file.answered("short", None).answered("shorter", None)
+    assert (list(file.answers), file.has_forgotten) == (["short", "shorter"], True)

@@ -6,7 +6,7 @@ Which actions each has, and by whom, is in ``test_every_action.py``.
 from typing import Final
 
 import pytest
-from small_region import DOCTOR_NORTH, DOCTOR_SOUTH, NORTH, PATIENT, SOUTH
+from small_region import DOCTOR_NORTH, DOCTOR_SOUTH, NORTH, PATIENT, SOUTH, By
 from test_every_action import WITH
 from test_routine_doc import WHO, a_case
 
@@ -52,3 +52,16 @@ def test_in_every_status_it_is_handed_over_and_the_sender_is_responsible_until_t
     assert (story.case.responsible_unit, story.view().assigned_to) == (to_unit, receiver["staff"])
     assert story.case.status is (Status.IDLE if status is Status.IDLE else Status.ACCEPTED)
     assert (story.case.handover, story.case.offers) == (None, ())
+
+
+@pytest.mark.parametrize("kind", [Kind.MESSAGE_THREAD, Kind.ADMINISTRATIVE_CASE])
+@pytest.mark.parametrize(("name", "who"), [("message", PATIENT), ("reply", DOCTOR_NORTH)])
+def test_a_text_of_a_megabyte_is_refused_in_a_short_row_that_holds_nothing_of_it(
+    kind: Kind, name: str, who: By
+) -> None:
+    # K3 K6a
+    story = a_case(kind, "waiting")
+    size = story.file.size
+    assert story.refused(name, who, text="hemligt " * 131_072) is Code.INVALID_ACTION
+    assert story.file.size - size < 1_000
+    assert "hemligt" not in story.log[-1].model_dump_json()

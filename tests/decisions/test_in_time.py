@@ -87,6 +87,14 @@ def test_a_thread_in_which_nobody_waits_is_never_late() -> None:
     assert not story.case.was_late
 
 
+def test_another_priority_makes_nothing_due_where_nobody_waits() -> None:
+    # K6a
+    story = told(HERE, kind=Kind.MESSAGE_THREAD, priority=3).may("reply", NURSE_NORTH, text="x")
+    plan = story.case.plan
+    story.may("reprioritise", DOCTOR_NORTH, priority=2, reason="x")
+    assert (story.case.accept_by, story.case.due_at, story.case.plan) == (None, None, plan)
+
+
 def test_a_message_that_is_answered_too_late_is_late_whoever_has_it_and_though_others_were_in_time() -> None:
     # K6a
     story = waiting(Kind.MESSAGE_THREAD).may("reply", NURSE_NORTH, text="a")

@@ -1,5 +1,6 @@
 """Who books, moves and cancels a visit's time, and who has the visit then (K2, P3), whatever became of it before."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from small_region import (
     NOWHERE,
     NURSE_EAST,
     NURSE_NORTH,
+    OPENINGS,
     PATIENT,
     SOUTH,
     By,
@@ -30,8 +32,10 @@ from small_region import (
 from decisions.decide import decide
 from decisions.effects import Decision, Refusal
 from decisions.facts import answer, question
+from decisions.receiving import slot_fault
 from omhand.contract.actions import Book
 from omhand.contract.names import Code, EventName, Kind, Outcome, Reason, Status
+from omhand.contract.opening import read_opening
 from omhand.contract.wire import read
 
 AT_NORTH, AT_SOUTH = a_slot("2026-11-25 10:00"), a_slot("2026-11-25 13:30", SOUTH)
@@ -188,6 +192,8 @@ def test_what_calls_somebody_to_a_visit_is_of_no_use_when_its_time_is_another_on
     assert story.case.status is (Status.BOOKED if name == "book" else Status.TICKET)
     if name == "book":
         assert story.fails(called) == ()
+    news = next(notice for notice in story.notices if notice.reason is Reason.BOOKING_CANCELLED)
+    assert (news.scope, news.until_taken) == ("always", False)
 
 
 def test_what_tells_who_had_taken_it_that_its_time_is_another_one_is_of_use_whatever_happens() -> None:
@@ -231,6 +237,15 @@ def test_a_unit_books_at_its_own_and_has_it_all_the_while() -> None:
     story.until(AT_NORTH.starts_at)
     assert story.reasons == [(Reason.NEW_CASE, NORTH)]
     assert (story.case.status, story.case.due_at) == (Status.WAITING, AT_NORTH.starts_at)
+
+
+def test_a_time_that_begins_just_as_a_unit_books_it_has_not_passed_yet() -> None:
+    # K2b
+    opening = read_opening(Kind.SCHEDULED_VISIT, OPENINGS[Kind.SCHEDULED_VISIT] | BY_NORTH | {"booking": {"slot": "s"}})
+    assert slot_fault(opening, AT_NORTH, AT_NORTH.starts_at) is None
+    assert slot_fault(opening, AT_NORTH, AT_NORTH.starts_at + timedelta.resolution) is not None
+    story = a_visit(booking={"slot": AT_NORTH.id}, at=AT_NORTH.starts_at, **BY_NORTH)
+    assert (story.case.status, story.reasons) == (Status.WAITING, [(Reason.NEW_CASE, NORTH)])
 
 
 def test_what_a_unit_has_booked_the_patient_moves_at_any_time_and_that_unit_too() -> None:

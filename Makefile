@@ -53,7 +53,7 @@ schema: setup ## write the JSON Schema of the contract anew
 	$(BIN)/python -m omhand.contract.schema
 
 lock: ## pin every dependency anew (needs uv)
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --quiet --output-file requirements.lock
 
 clean: ## remove what was installed and what demo and dev left behind
 	rm -rf $(VENV) .omhand .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage dist build *.egg-info

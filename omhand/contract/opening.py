@@ -175,7 +175,8 @@ def _visit_faults(given: Mapping[str, object]) -> Iterator[str]:
     """A scheduled visit has a ticket or a time, never both; what comes of triage has a priority (K2)."""
     if (given.get("ticket") is None) == (given.get("booking") is None):
         yield "ticket, booking: exactly one of them is required"
-    if given.get("origin") in {Origin.MIN_VARD, Origin.PHONE_1177} and given.get("priority") is None:
+    # As text: what is no origin at all may be of a type that no set can be asked about.
+    if str(given.get("origin")) in {Origin.MIN_VARD, Origin.PHONE_1177} and given.get("priority") is None:
         yield "priority: is required of a visit that comes of triage"
 
 

@@ -167,6 +167,10 @@ BY_A_UNIT = {"origin": "unit", "asked_by": DOCTOR_NORTH}
         ({"booking": {"slot": "x"}}, "ticket, booking: exactly one of them is required"),
         ({"priority": None}, "priority: is required of a visit that comes of triage"),
         ({"patient": None}, "patient: is required"),
+        ({"origin": []}, "origin: "),
+        ({"origin": {}, "priority": None}, "origin: "),
+        ({"ticket": [], "booking": None}, "ticket: "),
+        ({"attachments": ["urn:1"]}, "attachments: a scheduled_visit has no such key"),
         ({"ticket": {**TICKET, "valid_until": TICKET["valid_from"]}}, "valid_until must be after valid_from"),
     ],
 )

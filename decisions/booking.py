@@ -83,7 +83,7 @@ def _cannot_be_booked(case: Case, slot: FoundSlot, now: datetime) -> Refusal | N
 
 def _not_valid(case: Case, slot: FoundSlot, now: datetime) -> str | None:
     """What the ticket, or the visit where there is none, does not cover."""
-    if _has_begun(case, now) and case.holder:
+    if _is_being_held(case, now):
         return f"The ticket has been used: the visit has begun. {who_has(case)}."
     if slot.profession != case.profession:
         return f"slot: this visit is for the profession {case.profession}, and this time is another's."
@@ -97,8 +97,9 @@ def _not_valid(case: Case, slot: FoundSlot, now: datetime) -> str | None:
     return None
 
 
-def _has_begun(case: Case, now: datetime) -> bool:
-    return case.booking is not None and case.booking.starts_at <= now
+def _is_being_held(case: Case, now: datetime) -> bool:
+    """Whether the visit has begun: its time has come, and somebody has taken it."""
+    return case.booking is not None and case.booking.starts_at <= now and case.holder is not None
 
 
 def cancel_booking(course: Course, action: Action, facts: Facts) -> Refusal | None:
@@ -109,7 +110,7 @@ def cancel_booking(course: Course, action: Action, facts: Facts) -> Refusal | No
         return refusal
     if case.booking is None:
         return Refusal(code=Code.NOTHING_PENDING, message="No time is booked.")
-    if _has_begun(case, course.at) and case.holder:
+    if _is_being_held(case, course.at):
         return Refusal(
             code=Code.NOTHING_PENDING,
             message=f"The visit has begun; it is closed, or the whole case cancelled. {who_has(case)}.",

@@ -29,14 +29,7 @@ from omhand.contract.events import (
     Reprioritised,
     TicketIssued,
 )
-from omhand.contract.names import (
-    ConsultationStatus,
-    EventName,
-    Kind,
-    Outcome,
-    Phase,
-    Status,
-)
+from omhand.contract.names import ConsultationStatus, EventName, Kind, Outcome, Phase, Status
 from omhand.contract.opening import StaffMember
 from omhand.contract.plan import Plan
 from omhand.contract.view import BookingView, OfferView, TicketView

@@ -163,7 +163,7 @@ def hindrance(case: Case, action: Action) -> Refusal | None:
     if not case.is_open:
         was = f"{case.responsible_unit} was responsible for it"
         return Refusal(code=Code.CASE_CLOSED, message=f"The case is closed ({case.outcome}); {was}.")
-    if action.name not in actions_of(case.kind) or action.name not in RULES:
+    if action.name not in actions_of(case.kind):
         return wrong_kind(case, action)
     return None
 

@@ -4,8 +4,6 @@ A case is a state machine. The *table* says, for each kind and each status, whic
 no row of a kind is ``WrongKind``. The rules of an action (who may, and what it does) are in the rooms beside this one;
 they answer with events. ``evolve`` turns an event into the next state, and nothing else ever does, so that the log put
 through ``evolve`` again gives the case back, in a test or after a disaster.
-
-What has an action in the table but no rule yet is refused, and says so: see ``decisions.decide``.
 """
 
 from collections.abc import Iterable
@@ -14,15 +12,8 @@ from typing import Final, cast
 
 from decisions.case import Case
 from decisions.changes import CHANGES, accept_by, only_the_log, waits_as
-from omhand.contract.events import (
-    Event,
-    Opened,
-)
-from omhand.contract.names import (
-    ActionName,
-    Kind,
-    Status,
-)
+from omhand.contract.events import Event, Opened
+from omhand.contract.names import ActionName, Kind, Status
 
 OPEN: Final = frozenset({
     ActionName.ACCEPT,

@@ -174,14 +174,19 @@ async def start_child(
                 extra_groups=None if owner is None else (),
             )
         )
-        try:
-            process = await asyncio.shield(starting)
-        except OSError as error:
-            message = f"{name} cannot be run: {error.strerror}: {error.filename}"
-            raise EmbeddedError(message) from error
-        except asyncio.CancelledError:  # it may run already, and have children: nobody else knows of it
-            await Child(name, await starting, log, begins).stop(signal.SIGKILL)
-            raise
+        return await _started(name, starting, log, begins)
+
+
+async def _started(name: str, starting: "asyncio.Future[asyncio.subprocess.Process]", log: Path, begins: int) -> Child:
+    """The child, once it runs. One that nobody waits for any more may run already, and have children: it is killed."""
+    try:
+        process = await asyncio.shield(starting)
+    except OSError as error:
+        message = f"{name} cannot be run: {error.strerror}: {error.filename}"
+        raise EmbeddedError(message) from error
+    except asyncio.CancelledError:
+        await Child(name, await starting, log, begins).stop(signal.SIGKILL)
+        raise
     return Child(name, process, log, begins)
 
 

@@ -19,14 +19,7 @@ from decisions import decide as rules
 from decisions.booking import TAKEN, UNKNOWN
 from decisions.case import WATCH, Case, view
 from decisions.effects import Decision, Notice, Refusal, taken_up
-from decisions.errands import (
-    LOOK_UP_OPENING,
-    RECORD,
-    Access,
-    OpeningQuestion,
-    Recorded,
-    Step,
-)
+from decisions.errands import LOOK_UP_OPENING, RECORD, Access, OpeningQuestion, Recorded, Step
 from decisions.file import CaseFile
 from decisions.receiving import OpeningFacts
 from omhand.contract.actions import By

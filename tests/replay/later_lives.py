@@ -1,32 +1,20 @@
 """Lives of scheduled visits, administrative cases and message threads, for ``make_corpus.py``."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from stage import Line, Stage, until
-from stories import DOCTOR, NORTH, NURSE_NORTH, NURSE_SOUTH, SOUTH
+from stories import DOCTOR, NURSE_NORTH, NURSE_SOUTH, SOUTH, a_ticket
 from temporalio.client import WorkflowHandle
 
 Lives = dict[str, WorkflowHandle[Any, Any]]
 PATIENT = {"patient": True}
 
 
-async def publish(stage: Stage, slot: str, unit: str = NORTH, **starts: float) -> str:
-    """A bookable time."""
-    await stage.pool.execute(
-        "insert into omhand.slots (slot_id, unit_id, profession, starts_at, length) values"
-        " ($1, $2, 'nurse', $3, '9 min')",
-        slot, unit, datetime.now(UTC) + timedelta(**(starts or {"days": 1})),
-    )  # fmt: skip
-    return slot
-
-
 async def visit(stage: Stage, case_id: str, **changes: Any) -> WorkflowHandle[Any, Any]:
     """A visit with a ticket, or what is said otherwise."""
-    now = datetime.now(UTC)
-    valid = changes.pop("valid", timedelta(days=14))
-    ticket = {"valid_from": (now - timedelta(minutes=1)).isoformat(), "valid_until": (now + valid).isoformat()}
+    ticket = a_ticket(changes.pop("valid", timedelta(days=14)))
     given = {"priority": 7, "ticket": ticket} | changes
     return await stage.start(case_id, **given, workflow_type="ScheduledVisit")
 
@@ -34,9 +22,9 @@ async def visit(stage: Stage, case_id: str, **changes: Any) -> WorkflowHandle[An
 async def visiting_lives(stage: Stage, _line: Line) -> Lives:
     """Tickets and booked times, and one time that many want in the same instant."""
     own, other, soon = [
-        await publish(stage, "own"), await publish(stage, "other", SOUTH), await publish(stage, "soon", seconds=4),
+        await stage.publish("own"), await stage.publish("other", SOUTH), await stage.publish("soon", seconds=4),
     ]  # fmt: skip
-    wanted, free = await publish(stage, "wanted"), await publish(stage, "free")
+    wanted, free = await stage.publish("wanted"), await stage.publish("free")
     lives = {name: await visit(stage, name) for name in ("ticket", "booked-moved", "booking-cancelled", "visit")}
     lives["ticket-expired"] = await visit(stage, "ticket-expired", valid=timedelta(seconds=3))
     lives["booked-by-a-unit"] = await visit(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,15 @@ class Stack:
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         )
 
+    async def publish(self, slot: str, unit: str = NORTH, profession: str = "nurse", **starts: float) -> str:
+        """A bookable time of that unit, tomorrow where nothing else is said."""
+        await self.pool.execute(
+            "insert into omhand.slots (slot_id, unit_id, profession, starts_at, length)"
+            " values ($1, $2, $3, $4, '20 min')",
+            slot, unit, profession, datetime.now(UTC) + timedelta(**(starts or {"days": 1})),
+        )  # fmt: skip
+        return slot
+
     async def rows(self, query: str, *args: Any) -> list[dict[str, Any]]:
         """What a reader of Postgres sees."""
         return [dict(row) for row in await self.pool.fetch(query, *args)]
@@ -203,6 +213,12 @@ def opening(case_id: str, **changes: Any) -> dict[str, Any]:
         "priority": 3,
         "patient": {"id": f"ref:{case_id}", "digital": True},
     } | changes
+
+
+def a_ticket(valid: timedelta = timedelta(days=14)) -> dict[str, str]:
+    """A booking ticket that is valid since a minute ago, for so long from now."""
+    now = datetime.now(UTC)
+    return {"valid_from": (now - timedelta(minutes=1)).isoformat(), "valid_until": (now + valid).isoformat()}
 
 
 async def failure_of(handle: WorkflowHandle[Any, Any]) -> ApplicationError:

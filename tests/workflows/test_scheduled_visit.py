@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stories import DOCTOR_NORTH, NORTH, NURSE_EAST, NURSE_NORTH, NURSE_SOUTH, SOUTH, Stack, failure_of, refusal_of
+from stories import (
+    DOCTOR_NORTH,
+    NORTH,
+    NURSE_EAST,
+    NURSE_NORTH,
+    NURSE_SOUTH,
+    SOUTH,
+    Stack,
+    a_ticket,
+    failure_of,
+    refusal_of,
+)
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
@@ -16,27 +27,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
 from stage import until
 
 PATIENT = {"patient": True}
-DAYS_14 = timedelta(days=14)
 
 
 def ahead(**duration: float) -> str:
     """An instant so far from now, as a client writes it."""
     return (datetime.now(UTC) + timedelta(**duration)).isoformat()
-
-
-def a_ticket(valid: timedelta = DAYS_14) -> dict[str, str]:
-    """A ticket from a minute ago on."""
-    return {"valid_from": ahead(minutes=-1), "valid_until": (datetime.now(UTC) + valid).isoformat()}
-
-
-async def publish(stack: Stack, slot: str, unit: str = NORTH, profession: str = "nurse", **starts: float) -> str:
-    """A bookable time of that unit, tomorrow where nothing else is said."""
-    starts_at = datetime.now(UTC) + timedelta(**(starts or {"days": 1}))
-    await stack.pool.execute(
-        "insert into omhand.slots (slot_id, unit_id, profession, starts_at, length) values ($1, $2, $3, $4, '20 min')",
-        slot, unit, profession, starts_at,
-    )  # fmt: skip
-    return slot
 
 
 async def visit(stack: Stack, case_id: str, **changes: Any) -> WorkflowHandle[Any, Any]:
@@ -60,7 +55,7 @@ def events(view: dict[str, Any]) -> list[str]:
 
 
 async def test_a_ticket_is_booked_moved_and_held_by_video(stack: Stack) -> None:  # K2a P3 P4
-    first, second = await publish(stack, "sv-1a"), await publish(stack, "sv-1b", SOUTH, days=2)
+    first, second = await stack.publish("sv-1a"), await stack.publish("sv-1b", SOUTH, days=2)
     case = await visit(stack, "sv-1")
     opened = await case.execute_update("note", {"by": NURSE_NORTH, "text": "ring inte"})
     assert events(opened)[:2] == ["opened", "ticket_issued"]
@@ -91,11 +86,11 @@ REFUSED = {
 
 
 async def test_each_time_that_cannot_be_booked_is_refused_with_its_code_and_why(stack: Stack) -> None:  # K2a P3
-    await publish(stack, "sv-2-taken")
-    await publish(stack, "sv-2-gone")
-    await publish(stack, "sv-2-past", minutes=-5)
-    await publish(stack, "sv-2-doctors", profession="doctor")
-    await publish(stack, "sv-2-late", days=15)
+    await stack.publish("sv-2-taken")
+    await stack.publish("sv-2-gone")
+    await stack.publish("sv-2-past", minutes=-5)
+    await stack.publish("sv-2-doctors", profession="doctor")
+    await stack.publish("sv-2-late", days=15)
     await stack.pool.execute("update omhand.slots set withdrawn_at = now() where slot_id = 'sv-2-gone'")
     other = await visit(stack, "sv-2-other")
     await other.execute_update("book", {"by": PATIENT, "slot": "sv-2-taken"})
@@ -114,7 +109,7 @@ async def test_each_time_that_cannot_be_booked_is_refused_with_its_code_and_why(
 
 
 async def test_of_twenty_who_want_one_time_at_once_one_gets_it(stack: Stack) -> None:  # K2a
-    slot = await publish(stack, "sv-3")
+    slot = await stack.publish("sv-3")
     cases = [await visit(stack, f"sv-3-{number}") for number in range(20)]
 
     async def book(case: WorkflowHandle[Any, Any]) -> str:
@@ -134,7 +129,7 @@ async def test_of_twenty_who_want_one_time_at_once_one_gets_it(stack: Stack) -> 
 
 
 async def test_at_its_time_the_visit_waits_and_is_due_at_once_until_its_unit_takes_it(stack: Stack) -> None:  # K2a
-    slot = await publish(stack, "sv-4", seconds=2)
+    slot = await stack.publish("sv-4", seconds=2)
     case = await visit(stack, "sv-4", profession="nurse")
     booked = await case.execute_update("book", {"by": PATIENT, "slot": slot})
     assert booked["status"] == "booked"
@@ -153,7 +148,7 @@ async def test_at_its_time_the_visit_waits_and_is_due_at_once_until_its_unit_tak
 
 
 async def test_a_ticket_that_is_used_books_nothing_more(stack: Stack) -> None:  # K2a
-    slot, another = await publish(stack, "sv-5", seconds=1.5), await publish(stack, "sv-5b")
+    slot, another = await stack.publish("sv-5", seconds=1.5), await stack.publish("sv-5b")
     case = await visit(stack, "sv-5")
     await case.execute_update("book", {"by": PATIENT, "slot": slot})
     await stack.gateway.until(lambda: stack.gateway.reasons("sv-5") == ["new_case"])
@@ -175,7 +170,7 @@ async def test_a_ticket_that_runs_out_ends_the_case_and_its_unit_is_told(stack: 
 async def test_a_cancelled_booking_gives_the_ticket_back_and_without_one_the_visit_ends(
     stack: Stack,
 ) -> None:  # K2a K2b
-    slot = await publish(stack, "sv-7", SOUTH)
+    slot = await stack.publish("sv-7", SOUTH)
     case = await visit(stack, "sv-7")
     await case.execute_update("book", {"by": NURSE_NORTH, "slot": slot})
     freed = await case.execute_update("cancel_booking", {"by": NURSE_SOUTH, "reason": "sjuk"})
@@ -214,7 +209,7 @@ async def test_a_visit_that_cannot_be_fails_at_once_and_says_why(
 
 
 async def test_a_time_that_a_unit_booked_meanwhile_opens_no_second_visit(stack: Stack) -> None:  # K2b
-    slot = await publish(stack, "sv-9")
+    slot = await stack.publish("sv-9")
     given = {"ticket": None, "priority": None, "origin": "unit", "asked_by": NURSE_NORTH, "booking": {"slot": slot}}
     cases = [await visit(stack, f"sv-9-{number}", **given) for number in range(4)]
 

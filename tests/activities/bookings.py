@@ -120,6 +120,14 @@ def _written(decision: Decision, run_id: str) -> Step:
     )
 
 
+async def until_waiting(connection: asyncpg.Pool | asyncpg.Connection, many: int) -> None:
+    """So many wait for a lock. Postgres tells nobody when that is so."""
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while await connection.fetchval(waiting) < many:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 # Races: a process of several
 
 

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from bookings import until_waiting
 from samples import NORTH
 
 import activities.postgres
@@ -168,26 +169,19 @@ async def _socket_to(host: str, port: int, path: Path) -> AsyncIterator[None]:
 
 async def test_whoever_reads_a_worklist_meanwhile_waits_for_a_migration_and_neither_fails(empty: str) -> None:
     """A reader has the view's lock and waits for the table's: a migration that went the other way round would die."""
-    begins = "create table omhand.slots"
     whole = script_to("0004:0005")
-    waiting = whole[whole.index("lock table") :].replace(begins, f"select pg_sleep(1); {begins}", 1)
-    first, second = await asyncpg.connect(empty), await asyncpg.connect(empty)
+    begins, ends = whole.index("lock table"), whole.index("create or replace view omhand.worklist")
+    first, second, onlooker = [await asyncpg.connect(empty) for _ in range(3)]
     await first.execute(script_to("0004"))
-
-    async def migrated() -> None:
-        async with first.transaction():
-            await first.execute(waiting)
-
-    async def read() -> list[asyncpg.Record]:
-        return list(await second.fetch("select * from omhand.worklist"))
-
-    migrating = asyncio.create_task(migrated())
-    readers = [await asyncio.wait_for(read(), 20) for _ in range(20)]
-    await migrating
-    assert readers == [[]] * 20
+    async with first.transaction():
+        await first.execute(whole[begins:ends])
+        reading = asyncio.create_task(second.fetch("select * from omhand.worklist"))
+        await until_waiting(onlooker, 1)
+        await first.execute(whole[ends:])
+    assert await asyncio.wait_for(reading, 20) == []
     assert "ticket_unit" in {
         row["column_name"]
         for row in await first.fetch("select column_name from information_schema.columns where table_name = 'cases'")
     }
-    for connection in (first, second):
+    for connection in (first, second, onlooker):
         await connection.close()

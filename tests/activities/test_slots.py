@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import bookings
 import pytest
-from bookings import TOMORROW, a_slot, booking, cancelling, ending, free, published, taken_back, visit
+from bookings import TOMORROW, a_slot, booking, cancelling, ending, free, published, taken_back, until_waiting, visit
 from samples import NORTH, SOUTH, acted, both, looked_again
 from stored import everything, rows
 
@@ -270,14 +270,6 @@ async def other(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection on which a transaction goes on as long as the test wants."""
     async with open_pool(dsn, most=1) as one, one.acquire() as connection:
         yield connection
-
-
-async def until_waiting(pool: asyncpg.Pool, many: int) -> None:
-    """So many wait for a lock. Postgres tells nobody when that is so."""
-    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
-        while await pool.fetchval(waiting) < many:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def test_two_that_want_each_others_time_are_both_told_so(

@@ -5,6 +5,9 @@ Go, Java or TypeScript can use its SDK's sample codec with the same key: metadat
 binary/encrypted`` and ``encryption-key-id``; data = 12-byte nonce + AES-256-GCM (tag at the end, no
 associated data) of the serialised ``Payload``.
 
+Inside, where nobody can change it without the key, the payload of a case or an intake says whose it is: metadata
+`WORKFLOW`. One that was taken from another case is damaged; one that does not say, as of the samples, is read.
+
 Three things can be wrong with a payload, and each ends differently. A key that is not in the ring
 may come back: `MissingKey` is raised, so that the task is retried and waits. Damage never mends:
 `DamagedPayload` is raised, or (in the worker) a marked payload stands in its place, so that the
@@ -14,15 +17,10 @@ encryption is required; then it counts as damaged.
 No error here holds a key or anything of what a payload held.
 """
 
-import base64
-import binascii
+import copy
 import dataclasses
-import os
-import re
 import secrets
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -32,25 +30,46 @@ from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import (
+    ActivitySerializationContext,
     DataConverter,
     DefaultFailureConverter,
     DefaultFailureConverterWithEncodedAttributes,
     PayloadCodec,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
 )
+from temporalio.plugin import SimplePlugin
+
+from omhand.contract.names import case_workflow_id, intake_workflow_id
+from omhand.keys import KEY_ID, LINKING, KeyRing, KeyRingError, KeySource
+
+__all__ = [
+    "ENCRYPTED",
+    "LINKING",
+    "UNREADABLE",
+    "WORKFLOW",
+    "DamagedPayload",
+    "EncryptionCodec",
+    "KeyRing",
+    "KeyRingError",
+    "MissingKey",
+    "data_converter",
+    "encryption",
+]
 
 ENCRYPTED: Final = b"binary/encrypted"
 UNREADABLE: Final = b"binary/unreadable"
 """The ``encoding`` of a payload that stands for one that could not be read; ``fault`` says why."""
 
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_KEY_BYTES: Final = 32
+WORKFLOW: Final = "omhand-workflow"
+"""Metadata inside of what is encrypted: the id of the workflow whose payload it is. It stays when that is decrypted."""
+
+_BOUND: Final = (case_workflow_id(""), intake_workflow_id(""))
+"""How the ids begin whose payloads are bound. A schedule knows only the beginning of the ids that it will start."""
+
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
-_SECONDS_BETWEEN_READS: Final = 1.0
-
-
-class KeyRingError(Exception):
-    """A key ring that cannot be used. Names the file and line, never a key."""
 
 
 class MissingKey(Exception):  # noqa: N818 - it is not an error of the payload: it waits for its key
@@ -63,85 +82,15 @@ class MissingKey(Exception):  # noqa: N818 - it is not an error of the payload: 
 
 
 class DamagedPayload(Exception):  # noqa: N818 - named for what it is
-    """A payload that no key can make readable: cut short, changed, or not what it says it is."""
+    """A payload that no key can make readable here: cut short, changed, another case's, or not what it says it is."""
 
 
-@dataclasses.dataclass(frozen=True)
-class KeyRing:
-    """Keys of 32 bytes by their id, in the order of the file: the first encrypts, all decrypt."""
-
-    keys: Mapping[str, bytes] = dataclasses.field(repr=False)
-
-    def __post_init__(self) -> None:
-        """Check ids and lengths; raise KeyRingError, naming a key by its place."""
-        if not self.keys:
-            message = "the key ring is empty"
-            raise KeyRingError(message)
-        for number, (key_id, key) in enumerate(self.keys.items(), start=1):
-            _check_key(f"key {number}", key_id, key)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file of ``<id>:<base64 of 32 bytes>`` lines; ``#`` begins a comment.
-
-        Raises KeyRingError, naming the file and the line, for whatever is wrong with it.
-        """
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except OSError as error:
-            message = f"{path}: the key ring cannot be read ({error.strerror})"
-            raise KeyRingError(message) from error
-        except UnicodeDecodeError:
-            message = f"{path}: the key ring is not UTF-8 text"
-            raise KeyRingError(message) from None  # the cause holds the file's bytes
-        keys: dict[str, bytes] = {}
-        for number, line in enumerate(text.split("\n"), start=1):
-            content = line.partition("#")[0].strip()
-            if not content:
-                continue
-            key_id, key = _read_line(f"{path}, line {number}", content)
-            if key_id in keys:
-                message = f"{path}, line {number}: the key id {key_id!r} is there already"
-                raise KeyRingError(message)
-            keys[key_id] = key
-        if not keys:
-            message = f"{path}: the key ring is empty"
-            raise KeyRingError(message)
-        return cls(keys)
-
-    @classmethod
-    def create(cls, path: Path) -> Self:
-        """Make a new file with one random key, readable by its owner only, and read it.
-
-        The file is there whole or not at all, and one that exists is never overwritten. Raises
-        KeyRingError where it exists or cannot be written.
-        """
-        key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
-        line = f"k{secrets.token_hex(4)}:{key}\n"
-        try:
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".keys-") as draft:
-                # Made with mode 0600, and given its name only when it is whole: a link, unlike a
-                # rename, fails where the name is taken.
-                draft.write("# <id>:<base64 of 32 bytes>; the first encrypts, all decrypt\n" + line)
-                draft.flush()
-                os.fsync(draft.fileno())
-                os.link(draft.name, path)
-            _keep_name(path)
-        except FileExistsError:
-            message = f"{path}: there is a file already, and it may hold keys: it is left as it is"
-            raise KeyRingError(message) from None
-        except OSError as error:
-            message = f"{path}: the key ring cannot be written ({error.strerror})"
-            raise KeyRingError(message) from error
-        return cls.read(path)
-
-
-class EncryptionCodec(PayloadCodec):
+class EncryptionCodec(PayloadCodec, WithSerializationContext):
     """Encrypts every payload under the ring's first key; decrypts under whichever key it names.
 
-    Of a `Path` the file is read at once, and again (at most once a second) when a payload names a
-    key that is not there: a key put back, or a new first key, is picked up without a restart. The
-    nonces are random, so one key is good for 2**32 payloads (NIST SP 800-38D).
+    Of a `Path` the file is read at once, and again when it has changed: a new first key is taken up within a second, a
+    key that was put back as soon as a payload names it, without a restart. A file that has become bad leaves the ring
+    as it was, and the log says so. The nonces are random, so one key is good for 2**32 payloads (NIST SP 800-38D).
 
     `unreadable` is what becomes of a damaged payload: "raise" raises DamagedPayload, "mark" gives a
     payload of the encoding `UNREADABLE` in its place. MissingKey is raised in both.
@@ -157,11 +106,19 @@ class EncryptionCodec(PayloadCodec):
         unreadable: Literal["raise", "mark"] = "raise",
     ) -> None:
         """Read the ring; the parameters are told above."""
-        self._path = ring_source if isinstance(ring_source, Path) else None
-        self._ring = KeyRing.read(ring_source) if isinstance(ring_source, Path) else ring_source
-        self._read_at = time.monotonic()
+        self._keys = KeySource(ring_source)
         self._require = require
         self._marks = unreadable == "mark"
+        self._workflow: bytes | None = None
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """The same codec, with the same ring, for the payloads of one workflow: a case's or an intake's are bound."""
+        workflow = _bound(context)
+        if workflow == self._workflow:
+            return self
+        codec = copy.copy(self)
+        codec._workflow = workflow  # noqa: SLF001 - its own
+        return codec
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt each payload, one that is encrypted already too, as the samples do."""
@@ -175,11 +132,20 @@ class EncryptionCodec(PayloadCodec):
         return [self._read(payload) for payload in payloads]
 
     def _encrypt(self, payload: Payload) -> Payload:
-        key_id, key = next(iter(self._ring.keys.items()))
+        key_id, key = self._keys.encrypting()
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = AESGCM(key).encrypt(nonce, payload.SerializeToString(), None)
+        sealed = AESGCM(key).encrypt(nonce, self._labelled(payload).SerializeToString(), None)
         metadata = {"encoding": ENCRYPTED, "encryption-key-id": key_id.encode()}
         return Payload(metadata=metadata, data=nonce + sealed)
+
+    def _labelled(self, payload: Payload) -> Payload:
+        """The payload with the name of its workflow, also where it came from another one and has that one's."""
+        if self._workflow is None:
+            return payload
+        labelled = Payload()
+        labelled.CopyFrom(payload)
+        labelled.metadata[WORKFLOW] = self._workflow
+        return labelled
 
     def _read(self, payload: Payload) -> Payload:
         try:
@@ -191,7 +157,9 @@ class EncryptionCodec(PayloadCodec):
 
     def _plain(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") == ENCRYPTED:
-            return self._decrypt(payload)
+            plain = self._decrypt(payload)
+            self._check_workflow(plain)
+            return plain
         if self._require:
             message = "not encrypted"
             raise DamagedPayload(message)
@@ -211,26 +179,21 @@ class EncryptionCodec(PayloadCodec):
             message = "encrypted, but there is no payload inside"
         raise DamagedPayload(message)
 
-    def _key(self, key_id: str) -> bytes:
-        key = self._ring.keys.get(key_id)
-        if key is not None:
-            return key
-        fault = self._read_again()
-        try:
-            return self._ring.keys[key_id]
-        except KeyError:
-            raise MissingKey(key_id) from fault
+    def _check_workflow(self, plain: Payload) -> None:
+        if self._workflow is None or plain.metadata.get(WORKFLOW, self._workflow) == self._workflow:
+            return
+        # The SDK encodes the summary of a child as its parent's payload, and decodes it as the child's. A text alone
+        # opens no case and is no action.
+        if plain.metadata.get("encoding") == b"json/plain" and plain.data.startswith(b'"'):
+            return
+        message = "encrypted for another workflow"
+        raise DamagedPayload(message)
 
-    def _read_again(self) -> KeyRingError | None:
-        """Read the file anew unless that was just done; a bad file leaves the ring as it was."""
-        if self._path is None or time.monotonic() - self._read_at < _SECONDS_BETWEEN_READS:
-            return None
-        self._read_at = time.monotonic()
-        try:
-            self._ring = KeyRing.read(self._path)
-        except KeyRingError as fault:
-            return fault
-        return None
+    def _key(self, key_id: str) -> bytes:
+        key = self._keys.find(key_id)
+        if key is None:
+            raise MissingKey(key_id) from self._keys.fault
+        return key
 
 
 def data_converter(codec: PayloadCodec | None) -> DataConverter:
@@ -246,37 +209,24 @@ def data_converter(codec: PayloadCodec | None) -> DataConverter:
     )
 
 
-def _keep_name(path: Path) -> None:
-    """Put the folder on the disk too: what a lost key encrypted is lost with it."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def encryption(keys: Path | KeyRing | EncryptionCodec | None) -> SimplePlugin:
+    """The plugin for a client or a Replayer: what it sends and reads goes through `data_converter`.
+
+    It takes the place of a converter that is given beside it. A worker has it of its client, and needs none of its own.
+    None: payloads are plain.
+
+    Raises KeyRingError where the ring cannot be read.
+    """
+    codec = EncryptionCodec(keys) if isinstance(keys, Path | KeyRing) else keys
+    return SimplePlugin("omhand.encryption", data_converter=data_converter(codec))
 
 
-def _read_line(place: str, content: str) -> tuple[str, bytes]:
-    key_id, colon, encoded = (part.strip() for part in content.partition(":"))
-    if not colon:
-        message = f"{place}: not <id>:<base64 of {_KEY_BYTES} bytes>"
-        raise KeyRingError(message)
-    try:
-        key = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        message = f"{place}: what follows the id is not base64"
-        raise KeyRingError(message) from None  # the cause could hold part of the key
-    _check_key(place, key_id, key)
-    return key_id, key
-
-
-def _check_key(place: str, key_id: str, key: bytes) -> None:
-    if not _KEY_ID.fullmatch(key_id):
-        # The id is not named: on a line that is written the wrong way round it is the key.
-        message = f"{place}: the key id is not 1 to 64 of A-Z a-z 0-9 . _ -"
-        raise KeyRingError(message)
-    if len(key) != _KEY_BYTES:
-        message = f"{place}: the key has {len(key)} bytes, not {_KEY_BYTES}"
-        raise KeyRingError(message)
+def _bound(context: SerializationContext) -> bytes | None:
+    """The id of the workflow, if its payloads are bound to it."""
+    if not isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
+        return None
+    named = context.workflow_id or ""
+    return named.encode() if named.startswith(_BOUND) else None
 
 
 def _named_key(payload: Payload) -> str:
@@ -285,7 +235,7 @@ def _named_key(payload: Payload) -> str:
         message = "encrypted, but under no key: it has no encryption-key-id"
         raise DamagedPayload(message)
     key_id = raw.decode("utf-8", errors="replace")
-    if not _KEY_ID.fullmatch(key_id):
+    if not KEY_ID.fullmatch(key_id):
         message = "encrypted, but its encryption-key-id is not the id of a key"
         raise DamagedPayload(message)
     return key_id

@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from omhand.client.faults import NotConfigured
-from omhand.codec import EncryptionCodec, data_converter
+from omhand.codec import encryption
 
 KEYS_FILE: Final = "OMHAND_KEYS_FILE"
 DEFAULT_ADDRESS: Final = "127.0.0.1:7233"
@@ -51,9 +51,9 @@ async def connect_temporal(address: str | None, namespace: str | None, keys_file
     config = ClientConnectConfig(target_host=address) if address else connect_config(os.environ)
     config["target_host"] = config.get("target_host", DEFAULT_ADDRESS)
     config["namespace"] = namespace or config.get("namespace", DEFAULT_NAMESPACE)
-    converter = data_converter(EncryptionCodec(keys) if keys else None)
+    plugin = encryption(keys)
     try:
-        return await Client.connect(**config, data_converter=converter, lazy=True)
+        return await Client.connect(**config, plugins=[plugin], lazy=True)
     except ValueError as error:
         msg = "TEMPORAL_ADDRESS: is not host:port"
         raise NotConfigured(msg) from error

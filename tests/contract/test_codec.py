@@ -2,8 +2,6 @@
 
 import base64
 import os
-import stat
-import threading
 from pathlib import Path
 from typing import Literal
 
@@ -14,16 +12,24 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
+from temporalio.client import Client
+from temporalio.converter import (
+    ActivitySerializationContext,
+    NexusSerializationContext,
+    WorkflowSerializationContext,
+)
 from temporalio.exceptions import ApplicationError
 
-from omhand import codec as codec_module
+from omhand import keys as keys_module
 from omhand.codec import (
+    WORKFLOW,
     DamagedPayload,
     EncryptionCodec,
     KeyRing,
     KeyRingError,
     MissingKey,
     data_converter,
+    encryption,
 )
 
 Unreadable = Literal["raise", "mark"]
@@ -198,136 +204,142 @@ async def test_the_first_key_encrypts_and_all_decrypt() -> None:
     assert await codec.decode([sealed, by_hand(PLAIN)]) == [PLAIN, PLAIN]
 
 
-async def test_a_rotation_is_picked_up_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec_module, "_SECONDS_BETWEEN_READS", 0.0)
-    path = tmp_path / "keys"
-    path.write_text(line("old", OLD))
-    codec = EncryptionCodec(path)
-    path.write_text(line("new", NEW) + line("old", OLD))
-    assert await one(codec, by_hand(PLAIN, "new", NEW)) == PLAIN
+@pytest.fixture
+def ring_file(tmp_path: Path) -> Path:
+    """A ring of one key, as a file."""
+    keep(tmp_path / "keys", line("old", OLD))
+    return tmp_path / "keys"
+
+
+def keep(path: Path, *lines: str) -> None:
+    """Write a key ring anew."""
+    path.write_text("".join(lines))
+
+
+async def encrypts_under(codec: EncryptionCodec) -> bytes:
     (sealed,) = await codec.encode([PLAIN])
-    assert sealed.metadata["encryption-key-id"] == b"new"
+    return sealed.metadata["encryption-key-id"]
 
 
-async def test_the_file_is_read_again_at_most_once_a_second(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text(line("old", OLD))
-    codec = EncryptionCodec(path)
-    path.write_text(line("new", NEW))
+async def test_a_key_that_comes_into_the_file_is_found_at_once(ring_file: Path) -> None:
+    codec = EncryptionCodec(ring_file)
     with pytest.raises(MissingKey):
         await one(codec, by_hand(PLAIN, "new", NEW))
-    codec._read_at -= 1.0
+    keep(ring_file, line("new", NEW), line("old", OLD))
     assert await one(codec, by_hand(PLAIN, "new", NEW)) == PLAIN
+    assert await encrypts_under(codec) == b"new"
 
 
-async def test_a_bad_file_leaves_the_ring_as_it_was_and_is_the_cause_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_new_first_key_is_taken_up_within_a_second_by_what_only_encrypts(
+    ring_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec_module, "_SECONDS_BETWEEN_READS", 0.0)
-    path = tmp_path / "keys"
-    path.write_text(line("old", OLD))
-    codec = EncryptionCodec(path)
-    path.write_text("nonsense")
-    with pytest.raises(MissingKey) as raised:
-        await one(codec, by_hand(PLAIN, "new", NEW))
-    assert isinstance(raised.value.__cause__, KeyRingError)
-    assert await one(codec, by_hand(PLAIN)) == PLAIN
+    codec = EncryptionCodec(ring_file)
+    bound = codec.with_context(of_case("case-a"))
+    keep(ring_file, line("new", NEW), line("old", OLD))
+    monkeypatch.setattr(keys_module, "SECONDS_BETWEEN_LOOKS", 3600.0)
+    assert await encrypts_under(bound) == b"old", "the file is not looked at for every payload"
+    monkeypatch.setattr(keys_module, "SECONDS_BETWEEN_LOOKS", 0.0)
+    assert await encrypts_under(bound) == b"new"
+    assert await encrypts_under(codec.with_context(of_case("case-b"))) == b"new"
+    monkeypatch.setattr(keys_module, "SECONDS_BETWEEN_LOOKS", 3600.0)
+    assert await encrypts_under(codec) == b"new", "all contexts have one ring"
 
 
-# The key ring
+async def test_a_bad_file_leaves_the_ring_as_it_was_and_is_said_once_for_each_change(
+    ring_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keys_module, "SECONDS_BETWEEN_LOOKS", 0.0)
+    caplog.set_level("INFO")
+    codec = EncryptionCodec(ring_file)
+    secret = base64.b64encode(NEW).decode()
+    for said, change in enumerate([lambda: keep(ring_file, secret), ring_file.unlink], start=1):
+        change()
+        assert [await encrypts_under(codec) for _ in range(3)] == [b"old"] * 3
+        with pytest.raises(MissingKey) as raised:
+            await one(codec, by_hand(PLAIN, "new", NEW))
+        assert isinstance(raised.value.__cause__, KeyRingError)
+        assert await one(codec, by_hand(PLAIN)) == PLAIN
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * said
+    keep(ring_file, line("new", NEW))
+    assert await encrypts_under(codec) == b"new"
+    assert caplog.records[-1].getMessage() == "the key ring has been read anew: the key 'new' encrypts"
+    assert secret[:8] not in caplog.text
+    with pytest.raises(MissingKey) as mended:
+        await one(codec, by_hand(PLAIN))
+    assert mended.value.__cause__ is None
 
 
-async def test_a_ring_is_read_with_its_comments_blank_lines_and_order(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text(
-        f"\ufeff# of the clinic\r\n\n {line('new', NEW).strip()}  # from May\n{line('old', OLD)}",
-        encoding="utf-8",
-    )
-    assert list(KeyRing.read(path).keys.items()) == [("new", NEW), ("old", OLD)]
+# Whose a payload is
 
 
-SECRET = base64.b64encode(NEW).decode()
+def of_case(workflow_id: str) -> WorkflowSerializationContext:
+    return WorkflowSerializationContext(namespace="default", workflow_id=workflow_id)
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("", "the key ring is empty"),
-        ("# only\n\n", "the key ring is empty"),
-        (f"\n{SECRET}\n", "line 2: not <id>:<base64 of 32 bytes>"),
-        (f"a:{SECRET[:-2]}\n", "line 1: what follows the id is not base64"),
-        (f"a:{SECRET} {SECRET}\n", "line 1: what follows the id is not base64"),
-        (f"a:é{SECRET}\n", "line 1: what follows the id is not base64"),
-        (f"a:{SECRET[:40]}\n", "line 1: the key has 30 bytes, not 32"),
-        ("a:\n", "line 1: the key has 0 bytes, not 32"),
-        (f"{SECRET}:a\n", "line 1: what follows the id is not base64"),
-        (f"{SECRET}:{SECRET}\n", "line 1: the key id is not 1 to 64 of"),
-        (f":{SECRET}\n", "line 1: the key id is not 1 to 64 of"),
-        (f"a:{SECRET}\n# x\na:{SECRET}\n", "line 3: the key id 'a' is there already"),
-    ],
-)
-async def test_a_faulty_ring_is_refused_by_file_and_line(tmp_path: Path, text: str, fault: str) -> None:
-    path = tmp_path / "keys"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(KeyRingError) as raised:
-        KeyRing.read(path)
-    assert str(raised.value).startswith(str(path))
-    assert fault in str(raised.value)
-    assert SECRET[:8] not in str(raised.value)
-    assert raised.value.__cause__ is None
+def of_activity(workflow_id: str | None) -> ActivitySerializationContext:
+    return ActivitySerializationContext(
+        namespace="default", workflow_id=workflow_id, workflow_type="DropInVisit", activity_id="1",
+        activity_type="record", activity_task_queue="cases", is_local=True,
+    )  # fmt: skip
 
 
-async def test_a_ring_that_cannot_be_read_says_why(tmp_path: Path) -> None:
-    with pytest.raises(KeyRingError, match=r"keys: .*cannot be read \(No such file"):
-        KeyRing.read(tmp_path / "keys")
-    (tmp_path / "keys").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(KeyRingError, match="not UTF-8"):
-        KeyRing.read(tmp_path / "keys")
+async def bound_to(workflow_id: str, payload: Payload = PLAIN) -> Payload:
+    (sealed,) = await EncryptionCodec(RING).with_context(of_case(workflow_id)).encode([payload])
+    return sealed
 
 
-async def test_a_new_ring_is_one_random_key_that_only_its_owner_reads(tmp_path: Path) -> None:
-    first, second = KeyRing.create(tmp_path / "a"), KeyRing.create(tmp_path / "b")
-    assert KeyRing.read(tmp_path / "a") == first
-    assert len(first.keys) == 1
-    assert first != second
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
-    assert set(os.listdir(tmp_path)) == {"a", "b"}  # noqa: PTH208 - names are what is asked
+@pytest.mark.parametrize("workflow_id", ["case-a", "intake-a", "case-a.consultation-1"])
+async def test_a_case_s_payload_says_inside_whose_it_is(workflow_id: str) -> None:
+    sealed = await bound_to(workflow_id)
+    assert set(sealed.metadata) == {"encoding", "encryption-key-id"}, "outside it is as the samples have it"
+    inner = Payload.FromString(AESGCM(OLD).decrypt(sealed.data[:12], sealed.data[12:], None))
+    assert inner.data == PLAIN.data
+    assert dict(inner.metadata) == {"encoding": b"json/plain", WORKFLOW: workflow_id.encode()}
+    for context in (of_case(workflow_id), of_activity(workflow_id)):
+        assert await one(EncryptionCodec(RING).with_context(context), sealed) == inner
+    assert await one(EncryptionCodec(RING), sealed) == inner, "the codec server knows no workflow, and sees whose it is"
 
 
-async def test_a_file_of_keys_is_never_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text("mine")
-    with pytest.raises(KeyRingError, match="left as it is"):
-        KeyRing.create(path)
-    assert path.read_text() == "mine"
+async def test_another_case_s_payload_is_damage() -> None:
+    taken = await bound_to("case-a")
+    for context in (of_case("case-b"), of_activity("case-b"), of_case("intake-a")):
+        with pytest.raises(DamagedPayload, match="encrypted for another workflow"):
+            await one(EncryptionCodec(RING).with_context(context), taken)
+        marking = EncryptionCodec(RING, unreadable="mark").with_context(context)
+        assert (await one(marking, taken)).metadata["fault"] == b"encrypted for another workflow"
 
 
-async def test_of_many_makers_of_one_ring_one_wins_and_all_read_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    made: list[KeyRing] = []
-
-    def make() -> None:
-        try:
-            made.append(KeyRing.create(path))
-        except KeyRingError:
-            made.append(KeyRing.read(path))
-
-    threads = [threading.Thread(target=make) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == 8
-    assert all(ring == made[0] for ring in made)
+async def test_what_goes_on_to_another_case_is_that_one_s() -> None:
+    inner = await one(EncryptionCodec(RING), await bound_to("case-a"))
+    passed_on = await bound_to("case-b", inner)
+    assert inner.metadata[WORKFLOW] == b"case-a", "what was given is left as it is"
+    read = await one(EncryptionCodec(RING).with_context(of_case("case-b")), passed_on)
+    assert read.metadata[WORKFLOW] == b"case-b"
 
 
-async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(KeyRingError, match="cannot be written"):
-        KeyRing.create(tmp_path / "gone" / "keys")
+async def test_a_payload_that_does_not_say_whose_it_is_is_read_as_before() -> None:
+    bound = EncryptionCodec(RING).with_context(of_case("case-a"))
+    assert await one(bound, by_hand(PLAIN)) == PLAIN
+    assert await one(bound, PLAIN) == PLAIN
 
 
-async def test_no_key_is_shown_by_repr() -> None:
-    assert "\\x" not in repr(RING)
+async def test_a_text_alone_is_read_whoever_wrote_it() -> None:
+    """The SDK encodes the summary of a child as its parent's."""
+    summary = Payload(metadata={"encoding": b"json/plain"}, data=b'"drop_in_visit, priority 3"')
+    child = EncryptionCodec(RING).with_context(of_case("case-a"))
+    assert (await one(child, await bound_to("intake-a", summary))).data == summary.data
+
+
+async def test_only_cases_and_intakes_are_bound() -> None:
+    codec = EncryptionCodec(RING)
+    # A schedule gives the beginning of an id, and the workflow that it starts has another.
+    for context in (
+        of_case("closing-SE2321000198-HC01"), of_case(""), of_activity(None), of_case("a-case-a"),
+        NexusSerializationContext(endpoint="e", service="s", operation="o"),
+    ):  # fmt: skip
+        assert codec.with_context(context) is codec
+        assert codec.with_context(of_case("case-a")).with_context(context)._workflow is None
+    assert codec.with_context(of_case("case-a")).with_context(of_case("case-b"))._workflow == b"case-b"
 
 
 # The converter
@@ -362,3 +374,19 @@ async def test_a_failure_with_a_marked_message_can_still_be_read() -> None:
     marking = data_converter(EncryptionCodec(RING, unreadable="mark"))
     error = await marking.decode_failure(failure)
     assert isinstance(error, ApplicationError)
+
+
+# The plugin
+
+
+async def test_the_plugin_puts_the_converter_on_a_client_once(ring_file: Path) -> None:
+    client = await Client.connect("127.0.0.1:1", plugins=[encryption(ring_file)], lazy=True)
+    for same in (client, Client(**client.config())):
+        (sealed,) = await same.data_converter.encode([Note(text="hosta")])
+        assert (await one(EncryptionCodec(RING), sealed)).data == b'{"text":"hosta"}'
+
+
+async def test_the_plugin_without_keys_writes_plain_json() -> None:
+    client = await Client.connect("127.0.0.1:1", plugins=[encryption(None)], lazy=True)
+    (payload,) = await client.data_converter.encode([Note(text="hosta")])
+    assert payload.data == b'{"text":"hosta"}'

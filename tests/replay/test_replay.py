@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from omhand.codec import data_converter
+from omhand.codec import encryption
 from workflows.entrance import Entrance
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -53,9 +53,7 @@ and look at the difference of fingerprint.json before you commit it: each line i
 
 def replayer() -> Replayer:
     """Replays as the worker runs them."""
-    return Replayer(
-        workflows=[Entrance], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=data_converter(None)
-    )
+    return Replayer(workflows=[Entrance], workflow_runner=UnsandboxedWorkflowRunner(), plugins=[encryption(None)])
 
 
 def test_the_corpus_holds_every_typical_life() -> None:

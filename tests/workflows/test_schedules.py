@@ -27,6 +27,7 @@ from temporalio.client import (
 from activities.directory import Rules
 from activities.postgres.pool import open_pool
 from omhand.codec import EncryptionCodec, KeyRing, data_converter
+from omhand.rotation import rotate
 from workers.schedules import keeping_schedules, set_schedules
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
@@ -215,13 +216,11 @@ async def test_triggered_it_runs_the_units_check(stage: Stage) -> None:
 async def test_a_check_stays_readable_when_its_key_is_retired(stage: Stage, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     KeyRing.create(keys)
-    first = keys.read_text()
     await keep(stage, await encrypting(stage, keys))
     await keep(stage, await encrypting(stage, keys))
     assert (await described(stage, WEST)).info.last_updated_at is None, "with the same key nothing has changed"
     before = [payload.metadata["encryption-key-id"] for payload in await arguments(stage)]
-    KeyRing.create(tmp_path / "new")
-    keys.write_text((tmp_path / "new").read_text() + first)
+    rotate(keys)
     await keep(stage, await encrypting(stage, keys))
     after = [payload.metadata["encryption-key-id"] for payload in await arguments(stage)]
     assert len(before) == len(after) == 1

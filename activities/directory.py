@@ -13,6 +13,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.assertions import Assertions
 from activities.holidays import days_that_count_as_sundays
 from activities.opened import Opened, find_opened
 from activities.postgres.pool import query
@@ -51,8 +52,9 @@ log = structlog.get_logger(__name__)
 class Rules:
     """The loaded versions of directory and policy, and the activities that answer questions by them."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, assertions: Assertions | None = None) -> None:
         self._pool = pool
+        self._assertions = assertions
         self._regions: dict[int, Region] = {}
         self._making = asyncio.Lock()
 
@@ -82,7 +84,14 @@ class Rules:
 
     @activity.defn(name=LOOK_UP)
     async def look_up(self, question: Question) -> Facts:
-        """What the directory says of an action: who acts by the newest one, the next phase by the case's policy."""
+        """What the directory says of an action: who acts by the newest one, the next phase by the case's policy.
+
+        Raises:
+            ApplicationError: ``NoRules`` or ``IdentityAway``, to be retried.
+        """
+        unvouched = await self._assertions.of_action(question) if self._assertions else None
+        if unvouched:
+            return Facts(fault=unvouched)
         now = await self.current()
         slot = await find_slot(self._pool, question.slot) if question.slot else None
         who = answer(question.model_copy(update={"next": None, "answer": None}), now, slot)
@@ -110,6 +119,9 @@ class Rules:
         if before and before.run_id != question.run_id:
             message = f"case_id: case {opening.case_id} exists already"
             return OpeningFacts(refused=StartRefused(fault=StartFault.CASE_EXISTS, message=message))
+        unvouched = await self._assertions.of_opening(question) if self._assertions else None
+        if unvouched:
+            return OpeningFacts(refused=unvouched)
         slot = await find_slot(self._pool, opening.booking.slot) if opening.booking else None
         fault = slot_fault(opening, slot, question.sent_at or question.at)
         if fault:

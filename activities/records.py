@@ -1,11 +1,8 @@
 """Writes the steps of a case to Postgres: one transaction each, once each (contract §5).
 
-No patient's identity is stored: a case has a token, by which the cases of one patient are found and which says nothing
-without the database's own secret (P7).
+No patient's identity is stored: a case has a token, by which the cases of one patient are found (P7; ``patients.py``).
 """
 
-import hashlib
-import hmac
 from collections.abc import Collection
 from typing import Any, Final, Literal
 
@@ -14,6 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.directory import Rules
+from activities.patients import Patients
 from activities.postgres.pool import query
 from decisions.effects import Notice
 from decisions.errands import RECORD, Access, Recorded, Step
@@ -42,10 +40,10 @@ class SequenceConflict(ApplicationError):  # noqa: N818 - reads as what it says
 class Records:
     """The activity that writes, with the connections and the rules that it needs."""
 
-    def __init__(self, pool: asyncpg.Pool, rules: Rules) -> None:
+    def __init__(self, pool: asyncpg.Pool, rules: Rules, patients: Patients | None = None) -> None:
         self._pool = pool
         self._rules = rules
-        self._secret: bytes | None = None
+        self._patients = patients or Patients(pool)
 
     @activity.defn(name=RECORD)
     async def record(self, step: Step) -> Recorded:
@@ -75,7 +73,7 @@ class Records:
 
     async def _rows(self, step: Step) -> dict[str, Any]:
         regions = await self._regions_of({notice.unit for notice in step.notices})
-        patient = await self._token(step.patient) if step.patient else None
+        patient = await self._patients.token(step.patient) if step.patient else None
         return {
             "case": _case_row(step, patient),
             "events": [event.to_json() for event in step.events],
@@ -95,12 +93,6 @@ class Records:
             return {}
         now = await self._rules.current()
         return {unit: await self._rules.that_has(unit, now) for unit in units}
-
-    async def _token(self, patient: str) -> str:
-        """What stands for a patient in the database: hex HMAC-SHA256 of the normalised identity."""
-        if self._secret is None:
-            self._secret = bytes(await self._pool.fetchval(query("linking_secret")))
-        return hmac.new(self._secret, patient.encode(), hashlib.sha256).hexdigest()
 
 
 _SAME_IN_ROW: Final = {

@@ -13,6 +13,7 @@ from omhand.contract.events import Event
 from omhand.contract.names import Channel, ConsultationStatus, Kind
 from omhand.contract.opening import IntakeAnswer, Opening, StaffMember, TriageOutcome
 from omhand.contract.patient import PatientId
+from omhand.contract.reads import Read
 from omhand.contract.wire import CaseId, Flag, HsaId, Number, ShortText, Time, Wire
 
 LOOK_UP: Final = "look_up"
@@ -31,6 +32,8 @@ RECORD: Final = "record"
 """``Step -> Recorded``: one transaction, idempotent on (case, seq). The first to write a seq has written it."""
 LOOK_UP_ANSWERED: Final = "look_up_answered"
 """``Repeated -> AnsweredBefore``: how an action was answered that the case itself does not remember any more."""
+LOG_READ: Final = "log_read"
+"""``ReadToLog -> ReadLogged``: somebody is going to read, and stands in the access log before they do."""
 SEND_NOTICE: Final = "send_notice"
 """``Sending -> Delivery``: on its own task queue."""
 
@@ -44,6 +47,8 @@ class OpeningQuestion(Wire):
     sent_at: Time | None = None
     """When it was sent; null for ``at``. A booked time that has passed since is a visit that waits (K2b)."""
     run_id: str
+    vouched_for: Flag = False
+    """A case opens it for somebody whose action has been checked: the consultation that they asked for."""
 
 
 class Repeated(Wire):
@@ -59,6 +64,19 @@ class AnsweredBefore(Wire):
 
     seq: Number | None = None
     refusal: Refusal | None = None
+
+
+class ReadToLog(Wire):
+    """Somebody is going to read."""
+
+    read: Read
+    at: Time
+
+
+class ReadLogged(Wire):
+    """It has been logged, or they may not."""
+
+    refused: Refusal | None = None
 
 
 class RouteQuestion(Wire):

@@ -28,7 +28,7 @@ from omhand.contract.directory import Slot
 from omhand.contract.names import Code, Kind, Phase, Status
 from omhand.contract.opening import StaffMember
 from omhand.contract.plan import Plan
-from omhand.contract.wire import CaseId, Flag, HsaId, Number, ProfessionName, ShortText, Time, Wire
+from omhand.contract.wire import Assertion, CaseId, Flag, HsaId, Number, ProfessionName, ShortText, Time, Wire
 
 
 class NextPhase(Wire):
@@ -82,13 +82,17 @@ class Question(Wire):
     """Whom the patient is to reach: are they there?"""
     policy: Number
     """The version that the case was opened under: cases keep their policy (§7)."""
+    case_id: CaseId | None = None
+    """The case that is acted on; a patient acts only on their own."""
+    assertion: Assertion | None = None
+    """Vouches for who acts."""
 
 
 class Facts(Wire):
     """What the directory says at this moment."""
 
     fault: Refusal | None = None
-    """Who acts, or is meant, is not in the directory: UnknownUnit, UnknownProfession or UnknownStaff."""
+    """Who acts is not vouched for (NotAsserted), or they, or who is meant, are not in the directory."""
     clinical: Flag = False
     """Whoever acts works clinically."""
     to_clinical: Flag = True
@@ -126,6 +130,8 @@ def question(case: Case, action: Action, at: datetime) -> Question:
         slot=action.slot if isinstance(action, Book) else None,
         named=_named(case) if isinstance(action, Message) else None,
         policy=case.plan.policy,
+        case_id=case.case_id,
+        assertion=action.assertion,
     )
 
 

@@ -69,8 +69,10 @@ class Region:
     def works(self, staff: str, unit: str, profession: str | None = None) -> bool:
         """Whether this member of staff works at this unit, with this profession where one is named."""
         member = self.staff.get(staff)
-        return member is not None and any(
-            work.unit == unit and profession in {None, work.profession} for work in member.works_at
+        return (
+            member is not None
+            and member.active
+            and any(work.unit == unit and profession in {None, work.profession} for work in member.works_at)
         )
 
     def is_there(self, staff: str, unit: str, at: datetime) -> bool:

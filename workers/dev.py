@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from activities.access import AccessLog
+from activities.postgres.pool import open_pool
 from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
 from workers import logs, settings
 from workers.children import Child, EmbeddedError, claim, free_ports, start_child
@@ -114,7 +116,9 @@ async def _run(options: DevOptions) -> None:
         log = log_folder / "postgres.log"
         postgres = await stack.enter_async_context(running_postgres(home / "postgres", log=log))
         await _prepare(postgres.dsn, options)
-        codec = codec_server(EncryptionCodec(keys_file), port=codec_port, ui_origin=ui_origin)
+        # Nobody is asked for a token on one's own machine, but what is decoded is logged as elsewhere.
+        access_log = AccessLog(await stack.enter_async_context(open_pool(postgres.dsn, most=2)))
+        codec = codec_server(EncryptionCodec(keys_file), port=codec_port, ui_origin=ui_origin, access_log=access_log)
         codec_url = await stack.enter_async_context(codec)
         log = log_folder / "temporal.log"
         dev_server = embedded_temporal(home / "temporal", temporal_port, web_port, codec_url, log=log)

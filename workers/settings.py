@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import jwt
 from temporalio.envconfig import ClientConnectConfig
 
+from activities.identity import TokenSettings
 from omhand.client.connecting import connect_config
 from omhand.client.faults import NotConfigured
 from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
@@ -33,6 +35,16 @@ LOG_FORMAT: Final = "OMHAND_LOG_FORMAT"
 LOG_LEVEL: Final = "OMHAND_LOG_LEVEL"
 METRICS_ADDRESS: Final = "OMHAND_METRICS_ADDRESS"
 NOTICES_PER_SECOND: Final = "OMHAND_NOTICES_PER_SECOND"
+TOKEN_JWKS: Final = "OMHAND_TOKEN_JWKS"  # noqa: S105 - the name of the setting, as those below
+TOKEN_SECRET: Final = "OMHAND_TOKEN_SECRET"  # noqa: S105
+TOKEN_ISSUER: Final = "OMHAND_TOKEN_ISSUER"  # noqa: S105
+TOKEN_AUDIENCE: Final = "OMHAND_TOKEN_AUDIENCE"  # noqa: S105
+REQUIRE_ASSERTIONS: Final = "OMHAND_REQUIRE_ASSERTIONS"
+ASSERTION: Final = "OMHAND_ASSERTION"
+"""Of clients: what they send with each action. No server reads it."""
+
+LEAST_SECRET_BYTES: Final = 32
+"""Of a secret for HS256 (RFC 7518, 3.2)."""
 
 KNOWN: Final = frozenset(
     {
@@ -45,6 +57,12 @@ KNOWN: Final = frozenset(
         LOG_LEVEL,
         METRICS_ADDRESS,
         NOTICES_PER_SECOND,
+        TOKEN_JWKS,
+        TOKEN_SECRET,
+        TOKEN_ISSUER,
+        TOKEN_AUDIENCE,
+        REQUIRE_ASSERTIONS,
+        ASSERTION,
     }
 )
 
@@ -83,6 +101,10 @@ class Settings:
     """``ip:port`` that Prometheus scrapes; None: no metrics."""
     notices_per_second: float = 20.0
     """How fast the gateway is called, by all workers together."""
+    tokens: TokenSettings | None = None
+    """Whose tokens are believed; None: nobody's."""
+    require_assertions: bool = False
+    """Whether an action has to come with a token of who acts."""
 
     def codec(self, unreadable: Literal["raise", "mark"] = "mark") -> EncryptionCodec | None:
         """Return the codec of the key file, or None without one. "mark" is for workers.
@@ -92,6 +114,13 @@ class Settings:
         if self.keys_file is None:
             return None
         return EncryptionCodec(self.keys_file, require=self.require_encryption, unreadable=unreadable)
+
+    def linking_key(self) -> bytes | None:
+        """Return the key ring's linking key (``activities/patients.py``), or None without one.
+
+        Raises KeyRingError as `codec` does.
+        """
+        return KeyRing.read(self.keys_file).linking if self.keys_file else None
 
 
 def read_settings(
@@ -114,16 +143,40 @@ def read_settings(
         log_level=reader.read(LOG_LEVEL, _log_level, "INFO"),
         metrics_address=reader.read(METRICS_ADDRESS, _address, None),
         notices_per_second=reader.read(NOTICES_PER_SECOND, _rate, 20.0),
+        tokens=_read_tokens(reader),
+        require_assertions=reader.read(REQUIRE_ASSERTIONS, _yes_or_no, default=False),
     )
     reader.require(required)
     reader.refuse_unknown()
+    _check_together(reader, settings)
+    if reader.faults:
+        raise SettingsError(reader.faults)
+    return settings
+
+
+def _check_together(reader: "_Reader", settings: Settings) -> None:
+    """Find what is wrong with settings that are each well by themselves."""
     if settings.require_encryption and not reader.has(KEYS_FILE):
         reader.fault(REQUIRE_ENCRYPTION, f"nothing can be encrypted without {KEYS_FILE}")
     if settings.gateway_secret and not reader.has(GATEWAY_URL):
         reader.fault(GATEWAY_SECRET, f"there is no {GATEWAY_URL} to sign for")
-    if reader.faults:
-        raise SettingsError(reader.faults)
-    return settings
+    if reader.has(TOKEN_JWKS) and reader.has(TOKEN_SECRET):
+        reader.fault(TOKEN_SECRET, f"there is {TOKEN_JWKS} already, and only one of them may be")
+    if not (reader.has(TOKEN_JWKS) or reader.has(TOKEN_SECRET)):
+        for name in (TOKEN_ISSUER, TOKEN_AUDIENCE):
+            if reader.has(name):
+                reader.fault(name, f"there is no {TOKEN_JWKS} or {TOKEN_SECRET} to verify a token with")
+        if settings.require_assertions:
+            reader.fault(REQUIRE_ASSERTIONS, f"nothing can be verified without {TOKEN_JWKS} or {TOKEN_SECRET}")
+
+
+def _read_tokens(reader: "_Reader") -> TokenSettings | None:
+    jwks = reader.read(TOKEN_JWKS, _http_url, None)
+    secret = reader.read(TOKEN_SECRET, _token_secret, None)
+    if jwks is None and secret is None:
+        return None
+    audience = reader.read(TOKEN_AUDIENCE, str, TokenSettings.audience)
+    return TokenSettings(jwks, secret, reader.read(TOKEN_ISSUER, str, None), audience)
 
 
 def temporal_connect_config(environ: Mapping[str, str] | None = None) -> ClientConnectConfig:
@@ -197,6 +250,19 @@ def _http_url(value: str) -> str:
     if not usable:
         raise ValueError(message)
     return value
+
+
+def _token_secret(value: str) -> bytes:
+    secret = os.fsencode(value)  # what the environment held, UTF-8 or not
+    if len(secret) < LEAST_SECRET_BYTES:
+        message = f"not a secret of at least {LEAST_SECRET_BYTES} bytes"
+        raise ValueError(message)
+    try:
+        jwt.get_algorithm_by_name("HS256").prepare_key(secret)
+    except jwt.InvalidKeyError:
+        message = f"not a secret but a key in PEM, SSH or JWK form: {TOKEN_JWKS} is for public keys"
+        raise ValueError(message) from None  # the cause could quote it
+    return secret
 
 
 def _key_ring(value: str) -> Path:

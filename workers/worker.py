@@ -15,18 +15,22 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
+from activities.access import AccessLog
 from activities.answers import Answers
+from activities.assertions import Assertions
 from activities.consultations import Consultations
 from activities.directory import Rules
+from activities.identity import Identity
 from activities.notices import Gateway
+from activities.patients import Patients, WrongLinkingKey, adopt_linking_key
 from activities.postgres.pool import open_pool
 from activities.records import Records
 from activities.reports import Reports
-from omhand.codec import data_converter
+from omhand.codec import encryption
 from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, SEARCH_ATTRIBUTE_TYPES
 from workers.logs import core_logging
 from workers.schedules import keeping_schedules
-from workers.settings import Settings, temporal_connect_config
+from workers.settings import KEYS_FILE, Settings, SettingsError, temporal_connect_config
 from workflows.entrance import Entrance
 
 log = structlog.get_logger(__name__)
@@ -55,8 +59,8 @@ async def connect(settings: Settings) -> Client:
     address = settings.metrics_address
     metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True) if address else None
     runtime = Runtime(telemetry=TelemetryConfig(logging=core_logging(), metrics=metrics))
-    converter = data_converter(settings.codec("mark"))
-    return await Client.connect(**temporal_connect_config(), data_converter=converter, runtime=runtime)
+    plugin = encryption(settings.codec("mark"))
+    return await Client.connect(**temporal_connect_config(), plugins=[plugin], runtime=runtime)
 
 
 async def register_search_attributes(client: Client) -> None:
@@ -82,13 +86,16 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
     async with (
         open_pool(settings.database_url) as pool,
         Gateway(pool, settings.gateway_url, settings.gateway_secret) as gateway,
+        Identity(settings.tokens) as identity,
     ):
-        rules = Rules(pool)
+        patients = await _patients(pool, settings)
+        assertions = Assertions(pool, patients, identity, required=settings.require_assertions)
+        rules = Rules(pool, assertions)
         cases = Worker(
             client,
             task_queue=CASES_QUEUE,
             workflows=[Entrance],
-            activities=_of_cases(client, pool, rules),
+            activities=[Records(pool, rules, patients).record, *_of_cases(client, pool, rules, assertions)],
             # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=cached_cases,
@@ -109,11 +116,20 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
             yield rules
 
 
-def _of_cases(client: Client, pool: asyncpg.Pool, rules: Rules) -> list[Callable[..., Any]]:
-    """The activities that serve the cases' own queue."""
+async def _patients(pool: asyncpg.Pool, settings: Settings) -> Patients:
+    linking = settings.linking_key()
+    try:
+        await adopt_linking_key(pool, linking)
+    except WrongLinkingKey as fault:
+        raise SettingsError([f"{KEYS_FILE}: {fault}"]) from fault
+    return Patients(pool, linking)
+
+
+def _of_cases(client: Client, pool: asyncpg.Pool, rules: Rules, assertions: Assertions) -> list[Callable[..., Any]]:
+    """The activities that serve the cases' own queue, beside that which records."""
     consultations, reports = Consultations(pool), Reports(pool, rules, client)
     return [
-        Records(pool, rules).record,
+        AccessLog(pool, assertions).log_for_client,
         Answers(pool).look_up_answered,
         rules.look_up,
         rules.look_up_opening,

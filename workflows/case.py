@@ -16,12 +16,12 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from decisions import decide as rules
+from decisions.assertions import who_opens
 from decisions.booking import TAKEN, UNKNOWN
 from decisions.case import WATCH, Case, view
 from decisions.effects import Decision, Notice, Refusal, taken_up
-from decisions.errands import LOOK_UP_OPENING, RECORD, Access, OpeningQuestion, Recorded, Step
+from decisions.errands import RECORD, Access, Recorded, Step
 from decisions.file import CaseFile
-from decisions.receiving import OpeningFacts
 from omhand.contract.actions import By
 from omhand.contract.names import Code, Kind, StartFault
 from omhand.contract.opening import Opening
@@ -30,11 +30,14 @@ from workflows.acting import TimeGone, answered_before, cause_of, decided, is_of
 from workflows.errands import OutOfPatience, run_errand
 from workflows.failures import start_failure
 from workflows.inbox import Inbox, Incoming
-from workflows.opening import opening_in
+from workflows.opening import facts_for, opening_in
 from workflows.operators import Listing, details, next_up
 from workflows.post import Post
 from workflows.reading import one_object
 from workflows.relatives import LINKS_CHANGED, LOOKS, Relatives, asking_case
+
+OPENED: Final = "open"
+"""How the access log names that somebody opened a case; a backend that has a triage outcome is nobody."""
 
 STOPPED_FROM_OUTSIDE: Final = "stop_workflow"
 """How the log names a request to cancel the workflow itself."""
@@ -140,16 +143,14 @@ class CaseShell:
 
     async def _open(self, given: Mapping[str, object]) -> None:
         opening = opening_in(self.kind, given)
-        now = workflow.now()
-        sent_at = workflow.info().start_time
-        asked = OpeningQuestion(kind=self.kind, opening=opening, at=now, sent_at=sent_at, run_id=self._first_run)
-        facts = await run_errand(LOOK_UP_OPENING, asked, OpeningFacts, "look up unit, profession and ladder")
-        if facts.refused:
-            raise start_failure(facts.refused.fault, facts.refused.message)
-        decision = rules.open_case(self.kind, opening, facts, now, asking_case(opening.case_id))
+        now, asker = workflow.now(), asking_case(opening.case_id)
+        facts = await facts_for(self.kind, opening, now, asker)
+        decision = rules.open_case(self.kind, opening, facts, now, asker)
         self._file = CaseFile.begin(decision)
+        who = who_opens(opening)
+        access = Access(at=now, by=who, action=OPENED) if who else None
         try:
-            await self._carry_out(None, self._step(decision, opening=opening))
+            await self._carry_out(None, self._step(decision, access=access, opening=opening))
         except TimeGone as gone:
             self._file = None
             raise start_failure(StartFault.INVALID_CASE, f"booking.{gone.refusal.message}") from None

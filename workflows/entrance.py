@@ -12,7 +12,7 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from omhand.contract.names import CLOSING_TYPE, INTAKE_TYPE, VIEW_QUERY, WORKFLOW_TYPES, StartFault
+from omhand.contract.names import CLOSING_TYPE, INTAKE_TYPE, READ_TYPE, VIEW_QUERY, WORKFLOW_TYPES, StartFault
 from workflows.administrative_case import AdministrativeCase
 from workflows.case import CaseShell
 from workflows.closing_time import ClosingTime
@@ -23,6 +23,7 @@ from workflows.intake import Intake
 from workflows.message_thread import MessageThread
 from workflows.no_case import NoCase
 from workflows.phone_consultation import PhoneConsultation
+from workflows.read import LoggedRead
 from workflows.scheduled_visit import ScheduledVisit
 
 KINDS: Final[tuple[type[CaseShell], ...]] = (
@@ -34,7 +35,8 @@ KINDS: Final[tuple[type[CaseShell], ...]] = (
     MessageThread,
 )
 TYPES: Final[Mapping[str, type[CaseShell] | type[NoCase]]] = MappingProxyType(
-    {WORKFLOW_TYPES[shell.kind]: shell for shell in KINDS} | {INTAKE_TYPE: Intake, CLOSING_TYPE: ClosingTime}
+    {WORKFLOW_TYPES[shell.kind]: shell for shell in KINDS}
+    | {INTAKE_TYPE: Intake, CLOSING_TYPE: ClosingTime, READ_TYPE: LoggedRead}
 )
 
 

@@ -1,13 +1,17 @@
 """Reads what starts a case: what is malformed, or outside the routine, fails at once and clearly (contract §1)."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from temporalio import workflow
 
+from decisions.errands import LOOK_UP_OPENING, OpeningQuestion
+from decisions.receiving import OpeningFacts
 from decisions.routing import outside_the_routine
 from omhand.contract.names import Kind, StartFault, case_workflow_id
 from omhand.contract.opening import GivenOpening, Opening, read_opening
 from omhand.contract.wire import Malformed
+from workflows.errands import run_errand
 from workflows.failures import start_failure
 from workflows.relatives import asking_case
 
@@ -31,3 +35,24 @@ def opening_in(kind: Kind, given: Mapping[str, object]) -> Opening:
     if outside:
         raise start_failure(StartFault.NOT_IN_ROUTINE, outside.message)
     return opening
+
+
+async def facts_for(kind: Kind, opening: Opening, now: datetime, asker: str | None) -> OpeningFacts:
+    """What the directory says of the running workflow's case; ``asker`` is the case that opens it, if one does.
+
+    Raises:
+        ApplicationError: the case cannot be opened: with the fault of contract §1.
+    """
+    info = workflow.info()
+    asked = OpeningQuestion(
+        kind=kind,
+        opening=opening,
+        at=now,
+        sent_at=info.start_time,
+        run_id=info.first_execution_run_id,
+        vouched_for=asker is not None,
+    )
+    facts = await run_errand(LOOK_UP_OPENING, asked, OpeningFacts, "look up unit, profession and ladder")
+    if facts.refused:
+        raise start_failure(facts.refused.fault, facts.refused.message)
+    return facts

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from omhand.cli import actions, cases, keys, service, slots
+from omhand.cli import actions, cases, keys, privacy, service, slots
 from omhand.cli.place import DEFAULT_READY, find_place
 
 app = typer.Typer(
@@ -43,7 +43,7 @@ def omhand(
     ctx.obj = lambda: find_place(ready)
 
 
-for group in (cases, actions, slots, keys, service):
+for group in (cases, actions, slots, keys, privacy, service):
     group.add_to(app)
 
 

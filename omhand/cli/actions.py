@@ -12,14 +12,13 @@ import typer
 from pydantic.fields import FieldInfo
 
 from omhand.cli.cases import Case
-from omhand.cli.saying import AsJson, ask, bad_usage, say_json
+from omhand.cli.saying import AsJson, ask, bad_usage, parsed, say_json, staff_at
 from omhand.cli.showing import case_panel, console
 from omhand.client import CaseClient, NotConfigured, Refused
 from omhand.contract.actions import ACTIONS, Action, ThePatient
 from omhand.contract.names import Code
 from omhand.contract.opening import StaffMember
 from omhand.contract.view import View
-from omhand.contract.wire import Malformed, read
 
 Payload = dict[str, Any]
 
@@ -52,7 +51,7 @@ def _command(model: type[Action]) -> Callable[..., None]:
             payload["action_id"] = given["action_id"]
 
         async def job(client: CaseClient) -> View | None:
-            action = _read(model, {**payload, "by": await _whole(by, client)})
+            action = parsed(model, {**payload, "by": await _whole(by, client)})
             return await client.act(case, action, wait=not no_wait)
 
         _say(ask(ctx, job, as_json=as_json), case, as_json=as_json)
@@ -114,11 +113,7 @@ def _by(staff: str | None, *, patient: bool) -> Payload:
         bad_usage("say who acts, by one of --by STAFF@UNIT[:PROFESSION] and --patient (where the action has it)")
     if staff is None:
         return {"patient": True}
-    member, at, place = staff.partition("@")
-    unit, colon, profession = place.partition(":")
-    if not (member and at and unit) or (colon and not profession):
-        bad_usage("--by: is not STAFF@UNIT or STAFF@UNIT:PROFESSION")
-    return {"staff": member, "unit": unit, **({"profession": profession} if profession else {})}
+    return dict(staff_at(staff))
 
 
 async def _whole(by: Payload, client: CaseClient) -> Payload:
@@ -134,13 +129,6 @@ async def _whole(by: Payload, client: CaseClient) -> Payload:
     if len(found) > 1:
         bad_usage(f"--by: name the profession too, STAFF@UNIT:PROFESSION, one of {', '.join(found)}")
     return {**by, "profession": found[0]}
-
-
-def _read(model: type[Action], payload: Payload) -> Action:
-    try:
-        return read(model, payload)
-    except Malformed as fault:
-        bad_usage(str(fault))
 
 
 def _say(view: View | None, case: str, *, as_json: bool) -> None:

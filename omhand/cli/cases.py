@@ -11,7 +11,7 @@ import typer
 from rich.live import Live
 
 from omhand.cli.reading import read_object, read_objects
-from omhand.cli.saying import REFUSED, AsJson, ask, say_json, say_refusal
+from omhand.cli.saying import REFUSED, AsJson, ReadBy, ask, reader_of, say_json, say_refusal
 from omhand.cli.showing import case_and_log, case_panel, console, local, worklist_table
 from omhand.client import CaseClient, CaseError, ServerAway
 from omhand.contract.names import Kind
@@ -84,9 +84,9 @@ async def _take(client: CaseClient, outcomes: Sequence[tuple[int, Mapping[str, o
     return all_taken
 
 
-def show(ctx: typer.Context, case: Case, *, as_json: AsJson = False) -> None:
+def show(ctx: typer.Context, case: Case, by: ReadBy = None, *, as_json: AsJson = False) -> None:
     """Show a case and its log; a closed one as it was at its end."""
-    view = ask(ctx, lambda client: client.view(case), as_json=as_json)
+    view = ask(ctx, lambda client: client.view(case), as_json=as_json, by=reader_of(by))
     if as_json:
         say_json(view.to_json())
     else:
@@ -96,6 +96,7 @@ def show(ctx: typer.Context, case: Case, *, as_json: AsJson = False) -> None:
 def worklist(
     ctx: typer.Context,
     unit: Unit,
+    by: ReadBy = None,
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, anew every two seconds, until Ctrl-C.")] = False,
     as_json: AsJson = False,
@@ -103,10 +104,10 @@ def worklist(
     """List the open cases that UNIT may act on, what is due first at the top. Needs OMHAND_DATABASE_URL."""
     if watch:
         try:
-            ask(ctx, lambda client: _watch(client, unit, as_json=as_json), as_json=as_json)
+            ask(ctx, lambda client: _watch(client, unit, as_json=as_json), as_json=as_json, by=reader_of(by))
         except KeyboardInterrupt:
             return  # that is how one stops watching
-    rows = ask(ctx, lambda client: client.worklist(unit), as_json=as_json)
+    rows = ask(ctx, lambda client: client.worklist(unit), as_json=as_json, by=reader_of(by))
     if as_json:
         say_json([row.to_json() for row in rows])
     else:

@@ -11,6 +11,7 @@ from omhand.cli.saying import bad_usage
 from omhand.client import CaseClient, NotConfigured
 from omhand.client.connecting import KEYS_FILE, connect_config
 from omhand.client.lists import DATABASE_URL
+from omhand.contract.reads import Reader
 from omhand.contract.wire import Malformed, ShortText, Text, Wire, parse_object, read
 
 DEFAULT_READY: Final = Path(".omhand/dev/ready.json")
@@ -25,13 +26,15 @@ class Place:
     keys_file: Path | None = None
     database_url: str | None = None
 
-    async def connect(self) -> CaseClient:
-        """Connect as `CaseClient.connect` does, with its errors."""
+    async def connect(self, reader: Reader | None = None) -> CaseClient:
+        """Connect as `CaseClient.connect` does, with its errors; ``reader`` is who reads."""
         return await CaseClient.connect(
             address=self.address,
             namespace=self.namespace,
             keys_file=self.keys_file,
             database_url=self.database_url,
+            reader=reader,
+            via="command",
         )
 
     def environment(self) -> dict[str, str]:

@@ -10,9 +10,11 @@ import typer
 from omhand.cli.showing import shown
 from omhand.client import CaseClient, CaseError, NotConfigured
 from omhand.codec import KeyRingError
-from omhand.contract.wire import Malformed
+from omhand.contract.reads import Reader
+from omhand.contract.wire import Malformed, Wire, read
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Wire)
 
 REFUSED = 1
 BAD_USAGE = 2
@@ -62,8 +64,35 @@ def say_slots(became: Mapping[str, Sequence[str]]) -> None:
             typer.echo(f"slots {SLOT_WORDS[what]}: {shown(', '.join(slots)).plain}")
 
 
-def ask(ctx: typer.Context, job: Callable[[CaseClient], Awaitable[T]], *, as_json: bool) -> T:
-    """Give what the job gives, that speaks to the server that the command is for.
+ReadBy = Annotated[
+    str | None, typer.Option("--by", metavar="STAFF@UNIT[:PROFESSION]", help="Who reads: it stands in the access log.")
+]
+
+
+def reader_of(by: str | None) -> Reader | None:
+    """Who reads, of the command line. Exits 2 where it cannot be read."""
+    return None if by is None else parsed(Reader, staff_at(by))
+
+
+def staff_at(by: str) -> dict[str, str]:
+    """``STAFF@UNIT`` or ``STAFF@UNIT:PROFESSION`` as keys of the contract. Exits 2 for anything else."""
+    member, at, place = by.partition("@")
+    unit, colon, profession = place.partition(":")
+    if not (member and at and unit) or (colon and not profession):
+        bad_usage("--by: is not STAFF@UNIT or STAFF@UNIT:PROFESSION")
+    return {"staff": member, "unit": unit, **({"profession": profession} if profession else {})}
+
+
+def parsed(model: type[M], payload: Mapping[str, object]) -> M:
+    """What the command line gave, as a model. Exits 2 where it is none."""
+    try:
+        return read(model, payload)
+    except Malformed as fault:
+        bad_usage(str(fault))
+
+
+def ask(ctx: typer.Context, job: Callable[[CaseClient], Awaitable[T]], *, as_json: bool, by: Reader | None = None) -> T:
+    """Give what the job gives, that speaks to the server that the command is for; ``by`` is who reads.
 
     Exits:
         1: with the code of what was refused.
@@ -72,7 +101,7 @@ def ask(ctx: typer.Context, job: Callable[[CaseClient], Awaitable[T]], *, as_jso
     place = ctx.obj()
 
     async def with_client() -> T:
-        async with await place.connect() as client:
+        async with await place.connect(by) as client:
             return await job(client)
 
     try:

@@ -16,7 +16,7 @@ import typer
 
 from omhand.cli.saying import AsJson, bad_usage, refuse, say_json, say_slots
 from omhand.client.lists import DATABASE_URL
-from omhand.codec import EncryptionCodec, KeyRingError
+from omhand.codec import KeyRingError
 
 AFile = typer.Option(exists=True, dir_okay=False, metavar="FILE")
 ServerJson = Annotated[bool, typer.Option("--json", help="Log in JSON; what is printed is for programs as it is.")]
@@ -77,7 +77,10 @@ def worker(ctx: typer.Context, *, as_json: ServerJson = False) -> None:
     except settings.SettingsError as fault:
         bad_usage(str(fault))
     logs.configure(read.log_format, read.log_level)
-    asyncio.run(program.run_worker(read))
+    try:
+        asyncio.run(program.run_worker(read))
+    except settings.SettingsError as fault:
+        bad_usage(str(fault))
 
 
 def migrate(ctx: typer.Context, *, as_json: AsJson = False) -> None:
@@ -129,21 +132,27 @@ def load(
 
 def codec_server(
     ctx: typer.Context,
-    host: Annotated[str, typer.Option(help="Whoever reaches it may read patients' data.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Another than loopback needs tokens.")] = "127.0.0.1",
     port: int = 8234,
     ui: Annotated[str | None, typer.Option(metavar="URL", help="The Web UI that is let in.")] = "http://127.0.0.1:8233",
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Let Temporal's Web UI and CLI show encrypted payloads, with the keys of OMHAND_KEYS_FILE, until Ctrl-C."""
-    program, settings = the_program("codec_server"), the_program("settings")
+    """Let Temporal's Web UI and CLI show encrypted payloads, with the keys of OMHAND_KEYS_FILE, until Ctrl-C.
+
+    With OMHAND_TOKEN_JWKS or OMHAND_TOKEN_SECRET a request needs a token; without it only a loopback address is served.
+    """
+    program, settings, logs = the_program("codec_server"), the_program("settings"), the_program("logs")
     os.environ.update(ctx.obj().environment())
     try:
-        keys = settings.read_settings(required=(settings.KEYS_FILE,)).keys_file
-        codec = EncryptionCodec(keys)
-        asyncio.run(_serve(program.codec_server(codec, host=host, port=port, ui_origin=ui), as_json=as_json))
+        read = settings.read_settings(required=(settings.KEYS_FILE,))
+        logs.configure(read.log_format, read.log_level)
+        server = program.configured_codec_server(read, host=host, port=port, ui_origin=ui)
+        asyncio.run(_serve(server, as_json=as_json))
     except (settings.SettingsError, KeyRingError) as fault:
         bad_usage(str(fault))
+    except program.DatabaseAway as fault:
+        database_away(fault.__cause__, as_json=as_json)
     except OSError as fault:
         refuse("ServerAway", f"the port {port} cannot be had ({fault.strerror})", as_json=as_json)
 

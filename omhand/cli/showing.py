@@ -116,6 +116,16 @@ def slots_table(rows: Iterable[SlotRow]) -> RenderableType:
     return table
 
 
+def entries_table(rows: Iterable[Any], *, staff: bool) -> RenderableType:
+    """Entries of the access log, the oldest first."""
+    table = _table("when", "what", "case", "unit", "", *(("who",) if staff else ()))
+    for row in rows:
+        who = "the patient" if row.by_patient else row.staff
+        cells = (local(row.at, "%Y-%m-%d %H:%M:%S"), row.action, row.case_id, row.unit, row.unit_name)
+        table.add_row(*map(shown, (*cells, *((who,) if staff else ()))))
+    return table
+
+
 def told(detail: Mapping[str, Any]) -> str:
     """An event's detail in one line."""
     parts = [

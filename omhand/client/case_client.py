@@ -10,8 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic import TypeAdapter, ValidationError
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -38,6 +37,8 @@ from omhand.client.faults import (
     speaking,
 )
 from omhand.client.lists import DATABASE_URL, Lists, LogRow, SlotRow, WorklistRow
+from omhand.client.payloads import checked, id_of, sendable, summary, vouched, vouched_opening
+from omhand.client.reads import ASSERTION, Assertion, Reads, Via
 from omhand.contract.actions import Action, ActionId
 from omhand.contract.names import (
     CASES_QUEUE,
@@ -50,9 +51,10 @@ from omhand.contract.names import (
     case_workflow_id,
     intake_workflow_id,
 )
-from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome, read_opening
+from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome
+from omhand.contract.reads import Reader
 from omhand.contract.view import View
-from omhand.contract.wire import CaseId, HsaId, Malformed, ProfessionName, Wire, faults_of, read
+from omhand.contract.wire import CaseId, HsaId, ProfessionName
 
 RPC_TIMEOUT: Final = timedelta(seconds=10)
 """Of one call to the Temporal server."""
@@ -73,9 +75,10 @@ Handle = WorkflowHandle[Any, Any]
 class CaseClient:
     """What integrations and the commands speak through. Made by `connect`; `close` it, or use ``async with``."""
 
-    def __init__(self, temporal: Client, lists: Lists) -> None:
+    def __init__(self, temporal: Client, lists: Lists, reads: Reads) -> None:
         self.temporal = temporal
         self._lists = lists
+        self._reads = reads
 
     @classmethod
     async def connect(
@@ -86,6 +89,9 @@ class CaseClient:
         namespace: str | None = None,
         keys_file: Path | None = None,
         database_url: str | None = None,
+        reader: Reader | None = None,
+        assertion: Assertion | None = None,
+        via: Via = "client",
     ) -> Self:
         """Make a client. It connects to Temporal and to Postgres when it is first asked for what they have.
 
@@ -93,12 +99,18 @@ class CaseClient:
         ``OMHAND_KEYS_FILE`` and ``OMHAND_DATABASE_URL``; where nobody names an address it is 127.0.0.1:7233. A
         ``temporal`` client that is given is used as it is; its data converter has to be `omhand.codec.data_converter`.
 
+        ``reader`` is who reads, for the access log: whatever is read is logged before it is shown, in the database, or
+        by a worker where no database is named. ``assertion`` vouches for who acts and who reads; without one it is
+        ``OMHAND_ASSERTION``.
+
         Raises:
             NotConfigured: the profile cannot be read, or the address is none.
             KeyRingError: the key ring cannot be used.
         """
         lists = await Lists.of(database_url or os.environ.get(DATABASE_URL, "").strip())
-        return cls(temporal or await connect_temporal(address, namespace, keys_file), lists)
+        temporal = temporal or await connect_temporal(address, namespace, keys_file)
+        assertion = assertion or os.environ.get(ASSERTION, "").strip() or None
+        return cls(temporal, lists, Reads(temporal, lists, reader, assertion, via))
 
     async def __aenter__(self) -> Self:
         """Use it for a while."""
@@ -124,8 +136,8 @@ class CaseClient:
                 id (``InvalidCase``).
             ServerAway: Temporal does not answer.
         """
-        payload = _sendable(opening)
-        case_id = _id_of(payload)
+        payload = vouched_opening(sendable(opening), self._reads.assertion())
+        case_id = id_of(payload)
         try:
             async with speaking(case_id):
                 return await self._start(
@@ -133,7 +145,7 @@ class CaseClient:
                     payload,
                     id=case_workflow_id(case_id),
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    static_summary=_summary(kind, payload),
+                    static_summary=summary(kind, payload),
                 )
         except WorkflowAlreadyStartedError:
             end = await self._end_of_earlier_start(case_id)
@@ -148,6 +160,7 @@ class CaseClient:
             NotOpened: no worker has opened it by then; one that comes later will.
             ServerAway, NoSuchCase, UnreadableAnswer, Malformed: as for `view`.
         """
+        await self._reads.of_case("view", checked(CaseId, case_id, "case_id"))
         clock = asyncio.get_running_loop().time
         give_up, pause = clock() + ANSWER_SECONDS, FIRST_LOOK
         while True:
@@ -169,8 +182,8 @@ class CaseClient:
             ServerAway: nobody answered within 30 s. What was sent is taken when somebody does: ask again.
             UnreadableAnswer: see there.
         """
-        payload = _sendable(outcome)
-        case_id = _id_of(payload)
+        payload = sendable(outcome)
+        case_id = id_of(payload)
         async with speaking(case_id, ANSWER_SECONDS):
             handle = await self._start(
                 INTAKE_TYPE,
@@ -214,7 +227,7 @@ class CaseClient:
             Malformed: the case id is none, or the payload cannot be JSON.
         """
         name = action.name.value if isinstance(action, Action) else action
-        given = _sendable(action if isinstance(action, Action) else payload or {})
+        given = vouched(sendable(action if isinstance(action, Action) else payload or {}), self._reads.assertion())
         handle = self._handle(case_id)
         try:
             async with speaking(case_id, ANSWER_SECONDS):
@@ -237,6 +250,7 @@ class CaseClient:
             NoSuchCase, NotOpened, UnreadableAnswer: see there.
             Malformed: the case id is none.
         """
+        await self._reads.of_case("view", checked(CaseId, case_id, "case_id"))
         return await self._view(case_id)
 
     async def _view(self, case_id: str, consequence: str = "") -> View:
@@ -266,7 +280,7 @@ class CaseClient:
             raise StartRefused(before.code, msg) from before
 
     def _handle(self, case_id: str) -> Handle:
-        return self.temporal.get_workflow_handle(case_workflow_id(_checked(CaseId, case_id, "case_id")))
+        return self.temporal.get_workflow_handle(case_workflow_id(checked(CaseId, case_id, "case_id")))
 
     async def _who_is_away(self, case_id: str, silence: NoAnswer, consequence: str) -> CaseError:
         """Tell a server that is away from one that has no workers."""
@@ -290,14 +304,17 @@ class CaseClient:
             NotConfigured: no database is named, or its URL is none.
             Malformed: the unit's id is none.
         """
-        return await self._lists.worklist(_checked(HsaId, unit, "unit"))
+        unit = checked(HsaId, unit, "unit")
+        self._lists.database()
+        await self._reads.of_worklist(unit)
+        return await self._lists.worklist(unit)
 
     async def slots(
         self, unit: str | None = None, profession: str | None = None, *, every: bool = False
     ) -> list[SlotRow]:
         """List the free bookable times ahead, or every published one, the earliest first. Raises as `worklist` does."""
-        unit = None if unit is None else _checked(HsaId, unit, "unit")
-        profession = None if profession is None else _checked(ProfessionName, profession, "profession")
+        unit = None if unit is None else checked(HsaId, unit, "unit")
+        profession = None if profession is None else checked(ProfessionName, profession, "profession")
         return await self._lists.slots(unit, profession, every=every)
 
     async def log(self, case_id: str) -> list[LogRow]:
@@ -306,7 +323,10 @@ class CaseClient:
         Raises:
             ServerAway, NotConfigured, Malformed: as for `worklist`.
         """
-        return await self._lists.log(_checked(CaseId, case_id, "case_id"))
+        case_id = checked(CaseId, case_id, "case_id")
+        self._lists.database()
+        await self._reads.of_case("log", case_id)
+        return await self._lists.log(case_id)
 
     async def professions_of(self, staff: str, unit: str) -> list[str]:
         """Give somebody's professions at a unit, by the newest directory; none where they do not work there.
@@ -314,56 +334,7 @@ class CaseClient:
         Raises:
             ServerAway, NotConfigured, Malformed: as for `worklist`.
         """
-        return await self._lists.professions_of(_checked(HsaId, staff, "by.staff"), _checked(HsaId, unit, "by.unit"))
-
-
-class _Named(Wire):
-    """The part of an opening or an outcome that makes its workflow id."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    case_id: CaseId
-
-
-def _id_of(payload: Mapping[str, object]) -> str:
-    try:
-        return read(_Named, payload).case_id
-    except Malformed as fault:
-        raise StartRefused(StartFault.INVALID_CASE, str(fault)) from None
-
-
-def _checked(form: Any, value: object, key: str) -> str:  # noqa: ANN401 - an annotated type is no type
-    try:
-        return TypeAdapter[str](form).validate_python(value)
-    except ValidationError as error:
-        rules = (fault.partition(": ")[2] for fault in faults_of(error))
-        raise Malformed(*(f"{key}: {rule}" for rule in rules)) from None
-
-
-def _sendable(value: Wire | Mapping[str, object]) -> dict[str, object]:
-    """``value`` as a JSON object: of a model, without what was not given.
-
-    Raises:
-        Malformed: a mapping that JSON cannot hold.
-    """
-    if isinstance(value, Wire):
-        return value.model_dump(mode="json", exclude_defaults=True)
-    try:
-        to_json(value)
-    except (PydanticSerializationError, ValueError, RecursionError):
-        # The serialiser's own message quotes what it stumbled over.
-        msg = "the payload: JSON cannot hold it (a lone surrogate, or a value that is not of JSON's types)"
-        raise Malformed(msg) from None
-    return dict(value)
-
-
-def _summary(kind: Kind, payload: Mapping[str, object]) -> str:
-    """What operators see in lists: nothing of the patient. Of an opening that is malformed, the kind only."""
-    try:
-        opening = read_opening(kind, payload)
-    except Malformed:
-        return kind.value
-    return f"{kind}, priority {opening.priority}, {opening.profession}"
+        return await self._lists.professions_of(checked(HsaId, staff, "by.staff"), checked(HsaId, unit, "by.unit"))
 
 
 async def _update(handle: Handle, name: str, payload: Mapping[str, object]) -> object:

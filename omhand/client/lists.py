@@ -9,6 +9,7 @@ import asyncpg
 
 from omhand.client.faults import NotConfigured, ServerAway, read_answer
 from omhand.contract.names import Kind, Status
+from omhand.contract.reads import Read
 from omhand.contract.wire import (
     CaseId,
     Duration,
@@ -90,14 +91,8 @@ where ($1::text is null or unit_id = $1) and ($2::text is null or profession = $
     and ($3 or is_free and starts_at > now())
 order by starts_at, unit_id, slot_id
 """  # noqa: S608 - the same
-_PROFESSIONS: Final = """
-select distinct work ->> 'profession' as profession
-from (select directory from omhand.rules order by version desc limit 1) as newest,
-    jsonb_array_elements(directory -> 'staff') as member,
-    jsonb_array_elements(member -> 'works_at') as work
-where member ->> 'id' = $1 and work ->> 'unit' = $2
-order by profession
-"""
+_PROFESSIONS: Final = "select omhand.professions_of($1, $2) as profession"
+_LOG_READ: Final = "select omhand.log_read($1, $2, $3, $4, false, $5, $6)"
 
 
 class Lists:
@@ -110,6 +105,23 @@ class Lists:
     async def of(cls, url: str | None) -> Self:
         """The lists of this database; without one, every list raises NotConfigured."""
         return cls(await asyncpg.create_pool(url, min_size=0, max_size=CONNECTIONS) if url else None)
+
+    def database(self) -> asyncpg.Pool:
+        """The database. Raises NotConfigured where none is named."""
+        if self._pool is None:
+            msg = f"{DATABASE_URL}: is not set, and this is read from Postgres"
+            raise NotConfigured(msg)
+        return self._pool
+
+    @property
+    def are_there(self) -> bool:
+        """Whether there is a database to read from."""
+        return self._pool is not None
+
+    async def log_read(self, read: Read) -> None:
+        """Add a read to the access log."""
+        staff, unit = (read.by.staff, read.by.unit) if read.by else (None, None)
+        await self._fetch(_LOG_READ, read.case_id, read.action, staff, unit, read.via, read.about)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -134,16 +146,14 @@ class Lists:
         return [str(row["profession"]) for row in await self._fetch(_PROFESSIONS, staff, unit)]
 
     async def _fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
-        if self._pool is None:
-            msg = f"{DATABASE_URL}: is not set, and this is read from Postgres"
-            raise NotConfigured(msg)
+        pool = self.database()
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
-                return [dict(row) for row in await self._pool.fetch(query, *args)]
+                return [dict(row) for row in await pool.fetch(query, *args)]
         except ValueError:
             msg = f"{DATABASE_URL}: is not the URL of a Postgres database"
             raise NotConfigured(msg) from None  # the cause quotes it, password and all
-        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError) as error:
             msg = "Postgres has not the schema that this client reads: run `omhand migrate`"
             raise ServerAway(msg) from error
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Discriminator, StringConstraints, Tag, mode
 from omhand.contract.names import EMERGENCY_PRIORITY, PRIORITIES, ActionName, Ground, Outcome
 from omhand.contract.opening import StaffMember
 from omhand.contract.wire import (
+    Assertion,
     Attachments,
     CaseId,
     Flag,
@@ -80,12 +81,14 @@ ActionId = Annotated[str, StringConstraints(strict=True, min_length=1, max_lengt
 
 
 class Action(Wire):
-    """What every action has: an optional id, and who acts."""
+    """What every action has: an optional id, who acts, and where it is asked for who says so."""
 
     name: ClassVar[ActionName]
     action_id: ActionId | None = None
     """The same id again changes nothing, and is answered as it was the first time."""
     by: StaffMember
+    assertion: Assertion | None = None
+    """Vouches for ``by``. An extension of version 1."""
 
 
 class Accept(Action):

@@ -124,7 +124,7 @@ class Absence(Wire):
 
 
 class Staff(Wire):
-    """A member of staff. ``phone`` and ``absent`` are extensions of version 1."""
+    """A member of staff. ``phone``, ``absent`` and ``active`` are extensions of version 1."""
 
     id: HsaId
     name: ShortText
@@ -133,6 +133,8 @@ class Staff(Wire):
     """Is told first of what a patient writes to them (K6b); without one it is their unit's."""
     absent: tuple[Absence, ...] = ()
     """When their unit answers for them."""
+    active: Flag = True
+    """False: may not act any more, though the directory still says who they are."""
 
 
 class Slot(Wire):

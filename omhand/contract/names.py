@@ -15,6 +15,8 @@ NOTICES_QUEUE: Final = "notices"
 VIEW_QUERY: Final = "view"
 INTAKE_TYPE: Final = "Intake"
 CLOSING_TYPE: Final = "ClosingTime"
+READ_TYPE: Final = "Read"
+"""Logs that somebody reads, for a client without a database. An extension of version 1."""
 CASES_DIFFER: Final = "CasesDiffer"
 """Type of the failure of a closing check that found something (P6)."""
 
@@ -147,6 +149,8 @@ class Code(StrEnum):
     UNKNOWN_STAFF = "UnknownStaff"
     UNKNOWN_UNIT = "UnknownUnit"
     UNKNOWN_PROFESSION = "UnknownProfession"
+    NOT_ASSERTED = "NotAsserted"
+    """An extension of version 1: nobody vouches for who acts, where that is asked for, or for somebody else."""
     NOT_CLINICAL = "NotClinical"
     NOT_OFFERED = "NotOffered"
     NOT_RESPONSIBLE = "NotResponsible"
@@ -173,6 +177,8 @@ class StartFault(StrEnum):
     UNKNOWN_UNIT = "UnknownUnit"
     UNKNOWN_PROFESSION = "UnknownProfession"
     CASE_EXISTS = "CaseExists"
+    NOT_ASSERTED = "NotAsserted"
+    """An extension of version 1: as ``Code.NOT_ASSERTED``, of who opens the case."""
 
 
 class EventName(StrEnum):

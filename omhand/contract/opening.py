@@ -12,6 +12,7 @@ from pydantic import AfterValidator, model_validator
 from omhand.contract.names import EMERGENCY_PRIORITY, PRIORITIES, Kind, Level, Origin
 from omhand.contract.patient import Patient
 from omhand.contract.wire import (
+    Assertion,
     Attachments,
     CaseId,
     Flag,
@@ -101,6 +102,8 @@ class Opening(Wire):
     wants_handover: Flag = False
     message: MessageText | None = None
     attachments: Attachments = ()
+    assertion: Assertion | None = None
+    """Vouches for ``asked_by``, or for the patient where ``origin`` says that they open it. An extension."""
 
     @property
     def patient_writes(self) -> bool:
@@ -119,7 +122,9 @@ class GivenOpening(Opening):
     case_id: GivenCaseId
 
 
-COMMON_KEYS: Final = frozenset({"case_id", "origin", "unit", "profession", "priority", "patient", "reason"})
+COMMON_KEYS: Final = frozenset(
+    {"case_id", "origin", "unit", "profession", "priority", "patient", "reason", "assertion"}
+)
 
 OWN_KEYS: Final[dict[Kind, frozenset[str]]] = {
     Kind.DROP_IN_VISIT: frozenset({"wants_help_booking"}),

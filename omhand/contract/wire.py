@@ -157,6 +157,13 @@ Reference = Annotated[
 """Where something is kept: a URI without white space, but never ``data:``, which would be the thing itself."""
 Attachments = Annotated[tuple[Reference, ...], Field(max_length=10)]
 """What goes along with a message, by reference: never the bytes (K6)."""
+Assertion = Annotated[
+    Text,
+    StringConstraints(max_length=8_192),
+    AfterValidator(_matching(r"^[!-~]+$")),
+    WithJsonSchema({"type": "string", "pattern": "^[!-~]+$", "maxLength": 8192}),
+]
+"""Who somebody is, signed by their identity provider: a JWT. It proves who acts, and is copied nowhere."""
 Flag = StrictBool
 Number = StrictInt
 

@@ -1,7 +1,6 @@
 """The schema, made in a real Postgres: at once, by several, through a socket; and never half."""
 
 import asyncio
-import io
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,12 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from alembic import command
-from alembic.config import Config
 from bookings import until_waiting
 from samples import NORTH
+from schemas import script_to
 
-import activities.postgres
 from workers.load import has_rules, store
 from workers.migrate import SchemaTooNewError, migrate, schema_is_current
 from workers.rule_files import read_files
@@ -67,16 +64,7 @@ async def test_there_can_be_no_second_secret(unruled: str) -> None:
         await fetch(unruled, "insert into omhand.linking_secret (secret) values ('another')")
 
 
-def script_to(revision: str) -> str:
-    """The SQL of the schema as it was at this revision."""
-    written = io.StringIO()
-    config = Config(output_buffer=written)
-    config.set_main_option("script_location", str(Path(activities.postgres.__file__).parent / "migrations"))
-    command.upgrade(config, revision, sql=True)
-    return f"create schema omhand;\n{written.getvalue()}"
-
-
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
 async def test_older_schema_is_brought_on_from_where_it_is_and_keeps_what_it_holds(empty: str, revision: str) -> None:
     connection = await asyncpg.connect(empty)
     await connection.execute(script_to(revision))

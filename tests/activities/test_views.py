@@ -41,7 +41,7 @@ VIEWS = {
     "notification_log": "key case_id reason unit_id channel recipient status attempts created_at sent_at error",
     "handling_times": "case_id kind priority profession unit_id opened_at due_at accepted_at accepted_by_unit"
     " closed_at outcome in_time escalation_level patient_region out_of_region",
-    "access_log": "at case_id patient staff unit_id action by_patient",
+    "access_log": "at case_id patient staff unit_id action by_patient about via login entry",
     "bookable_times": "slot_id unit_id profession starts_at length is_free",
 }
 

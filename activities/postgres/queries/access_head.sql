@@ -1,0 +1,2 @@
+-- Where the access log ends.
+select entry, hash from omhand.access_head

@@ -1,0 +1,53 @@
+"""What an assertion has to say so that somebody may act: it agrees with who they say that they are.
+
+Whether it can be believed, that is who signed it, for whom and until when, is found outside; here is what it means.
+"""
+
+from typing import Final
+
+from pydantic import ConfigDict
+
+from omhand.contract.actions import By, ThePatient
+from omhand.contract.names import Origin
+from omhand.contract.opening import Opening, StaffMember
+from omhand.contract.patient import PatientId
+from omhand.contract.reads import Reader
+from omhand.contract.wire import HsaId, ProfessionName, ShortText, Wire
+
+MISSING: Final = "an assertion of who acts is required here"
+NO_PATIENT: Final = "it is not a patient's"
+ANOTHER_PATIENT: Final = "it is of another patient than the case's"
+
+
+class Claims(Wire):
+    """What is read of a verified assertion. An identity provider says more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    sub: ShortText | None = None
+    """Of staff, their HSA-id."""
+    unit: HsaId | None = None
+    profession: ProfessionName | None = None
+    patient: PatientId | None = None
+    """Only a patient's has it: their identity."""
+
+
+def who_opens(opening: Opening) -> By | None:
+    """Who opens the case as a person, and has to be vouched for; None for a backend that has a triage outcome."""
+    if opening.asked_by:
+        return opening.asked_by
+    return ThePatient(patient=True) if opening.origin is Origin.PATIENT else None
+
+
+def staff_fault(by: StaffMember | Reader, claims: Claims) -> str | None:
+    """Why the assertion does not vouch for this member of staff at this unit; None where it does.
+
+    A unit or a profession that it does not name is left to the directory.
+    """
+    if claims.sub != by.staff:
+        return "it is of somebody else than `by.staff`"
+    if claims.unit not in {None, by.unit}:
+        return "it is for another unit than `by.unit`"
+    if by.profession and claims.profession not in {None, by.profession}:
+        return "it is for another profession than `by.profession`"
+    return None

@@ -1,0 +1,141 @@
+"""Erases what staff and the patient wrote about a closed case, in Postgres and in Temporal (`omhand forget`).
+
+What has to be kept is kept: that there was a case, when what happened, by whom and at which unit, and the whole access
+log. Copies elsewhere, backups among them, are not reached. Only the owner of the database can do it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.postgres.pool import open_pool, query
+from decisions.forgetting import forgotten
+from omhand.contract.events import Event
+from omhand.contract.names import case_workflow_id, intake_workflow_id
+from omhand.contract.reads import Reader
+from omhand.contract.wire import read
+
+NO_SUCH_CASE: Final = "NoSuchCase"
+NOT_CLOSED: Final = "NotClosed"
+NOT_OWNER: Final = "NotOwner"
+
+RPC_TIMEOUT: Final = timedelta(seconds=10)
+
+
+class ForgetRefused(Exception):  # noqa: N818 - named for what it is
+    """The case is not forgotten. ``code`` says why to programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What has been erased: the case and its consultations, rows of their logs, and runs of their workflows.
+
+    Temporal deletes histories in the background, within a minute or so.
+    """
+
+    cases: tuple[str, ...]
+    events: int
+    runs: int
+
+
+async def forget(dsn: str, client: Client, case_id: str, by: Reader | None) -> Forgotten:
+    """Erase what was written about a case and the consultations that it started. Again, it finishes what was left.
+
+    Raises:
+        ForgetRefused: there is no such case (``NoSuchCase``), it or a consultation of it is open (``NotClosed``), or
+            the login does not own the database (``NotOwner``). Nothing is erased.
+        OSError, TimeoutError, asyncpg.PostgresError, RPCError: Postgres or Temporal is away: do it again.
+    """
+    async with open_pool(dsn, most=1) as pool, pool.acquire() as connection:
+        try:
+            async with connection.transaction():
+                cases = await _closed_cases(connection, case_id)
+                events = await _erase(connection, cases, by)
+        except asyncpg.InsufficientPrivilegeError as error:
+            msg = "only the owner of the database, who migrates it, can erase anything"
+            raise ForgetRefused(NOT_OWNER, msg) from error
+    runs = [await _delete_runs(client, workflow_id) for case in cases for workflow_id in _workflows_of(case)]
+    return Forgotten(cases, events, sum(runs))
+
+
+async def _closed_cases(connection: asyncpg.Connection, case_id: str) -> tuple[str, ...]:
+    rows = await connection.fetch(query("lock_case_and_consultations"), case_id)
+    if not any(row["case_id"] == case_id for row in rows):
+        msg = f"Postgres has no case {case_id}"
+        raise ForgetRefused(NO_SUCH_CASE, msg)
+    for row in rows:
+        if row["closed_at"] is None:
+            msg = f"the case {row['case_id']} is open: it has to be closed first"
+            raise ForgetRefused(NOT_CLOSED, msg)
+    return tuple(row["case_id"] for row in rows)
+
+
+async def _erase(connection: asyncpg.Connection, cases: tuple[str, ...], by: Reader | None) -> int:
+    # First of all: what is logged names the patient whose case it was.
+    staff, unit = (by.staff, by.unit) if by else (None, None)
+    for case in cases:
+        await connection.execute(query("log_read"), case, "forget", staff, unit, False, "command", None)  # noqa: FBT003
+    rows = [dict(row) for row in await connection.fetch(query("events_of_cases"), cases)]
+    erased = []
+    for row in rows:
+        case = row.pop("case_id")
+        event = read(Event, row)
+        if forgotten(event) != event:
+            erased.append((case, event.seq, forgotten(event).detail))
+    # The log lets nobody change it but here: nobody else sees it open, and the transaction closes it again.
+    await connection.execute("alter table omhand.events disable trigger append_only")
+    await connection.executemany(query("erase_event"), erased)
+    await connection.execute("alter table omhand.events enable always trigger append_only")
+    await connection.execute(query("erase_cases"), cases)
+    return len(erased)
+
+
+def _workflows_of(case_id: str) -> tuple[str, str]:
+    return case_workflow_id(case_id), intake_workflow_id(case_id)
+
+
+async def _delete_runs(client: Client, workflow_id: str) -> int:
+    """Ask Temporal to delete the histories of a workflow, all its runs; give their number."""
+    deleted = 0
+    for run_id in await _runs_of(client, workflow_id):
+        execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+        with _unless_gone():
+            await client.workflow_service.delete_workflow_execution(
+                DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution),
+                timeout=RPC_TIMEOUT,
+            )
+            deleted += 1
+    return deleted
+
+
+async def _runs_of(client: Client, workflow_id: str) -> list[str]:
+    runs = [run async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'", rpc_timeout=RPC_TIMEOUT)]
+    with _unless_gone():
+        # The list is a moment behind: the latest run is asked for by itself.
+        runs.append(await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT))
+        if runs[-1].status is WorkflowExecutionStatus.RUNNING:
+            msg = f"the workflow {workflow_id} has not ended yet: do it again in a moment"
+            raise ForgetRefused(NOT_CLOSED, msg)
+    return sorted({run.run_id for run in runs if run.run_id})
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Whatever is gone already need not be deleted."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise

@@ -25,8 +25,8 @@ STRANGER: Final = by("SE2321000198-S99", NORTH, "nurse")
 NOWHERE: Final = "SE2321000198-NOWHERE"
 
 KNOWN: Final[frozenset[str]] = frozenset({
-    "a NUL in a fault", "a NUL in an update's id", "lists in lists", "a ticket for the end of time", "a great many items",
-    "a name of the cases' own",
+    "a NUL in a fault", "a NUL in an update's id", "lists in lists", "a great many items",
+    "a ticket for the end of time", "a name of the cases' own",
 })  # fmt: skip
 """What is known to go wrong and is not mended yet, by its name in `ACTION_TRAPS` and `START_TRAPS`: no flood has it."""
 

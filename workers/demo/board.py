@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import asyncpg
 
+from activities.access import Verified, verify
 from omhand.contract.names import EventName, NoticeStatus
 from workers.demo.news import SENTENCES, News, is_worth_a_line, news_of
 from workers.demo.tally import Row, asks_in_vain, fate_of
@@ -104,6 +105,10 @@ class Board:
     async def refusals(self) -> Sequence[Row]:
         """How many staff actions were refused, by code."""
         return await self._rows(_REFUSALS)
+
+    async def audited(self) -> Verified:
+        """Whether the access log holds."""
+        return await verify(self._connection)
 
     async def news(self) -> list[News]:
         """What has happened since the last time and is worth a line."""

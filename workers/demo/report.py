@@ -42,11 +42,18 @@ async def report(
         " and was called again.",
         highlight=False,
     )
+    audited = await board.audited()
+    console.print(
+        f"\nThe access log has {audited.last.entry} entries: who touched or read which case. Each rests on the one"
+        " before it, so that none can be changed unseen.",
+        highlight=False,
+    )
     _left(cases, worklist, names, console)
     faults = [
         *morning.faults,
         *what_is_lost(morning.opened, then, gateway.delivered),
         *kinds_not_played(cases),
+        *(f"the access log: {fault}" for fault in audited.faults),
         *([f"{gateway.forged} calls were not signed as they should"] if gateway.forged else []),
     ]
     _verdict(faults, then, console)

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-rules test-servers soak lint bench lock schema clean
+.PHONY: help setup demo dev test test-rules test-servers soak lint bench lock schema holes clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 10
@@ -54,6 +54,9 @@ schema: setup ## write the JSON Schema of the contract anew
 
 lock: ## pin every dependency anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --quiet --output-file requirements.lock
+
+holes: setup ## look for known holes in the pinned packages (needs pip-audit and the network)
+	pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
 clean: ## remove what was installed and what demo and dev left behind
 	rm -rf $(VENV) .omhand .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage dist build *.egg-info

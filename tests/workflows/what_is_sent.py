@@ -72,7 +72,7 @@ LEAVES: Final = (
     | st.floats()
     | st.text(max_size=12)
     | ODD_TEXTS
-    | st.sampled_from((nested(20), nested(200), [[], {}], {"": {}}, 10**30, 0, 1, 13))
+    | st.sampled_from((nested(5), [[], {}], {"": {}}, 10**30, 0, 1, 13))
 )
 KEYS: Final = st.sampled_from(
     ("by", "text", "unit", "staff", "priority", "offer", "slot", "case_id", "id", "x", "")

@@ -133,7 +133,7 @@ class CaseShell:
 
     async def _begin(self, args: Sequence[RawValue]) -> None:
         try:
-            given = one_object(args)
+            given = one_object(args, is_own=workflow.info().continued_run_id is not None)
         except Malformed as fault:
             raise start_failure(StartFault.INVALID_CASE, str(fault)) from None
         if workflow.info().continued_run_id and "carried" in given:
@@ -232,10 +232,10 @@ class CaseShell:
             if incoming.cause in self._open_file.answers:
                 return True
             return await self._happen(incoming.rule(self._case, incoming.at), incoming.cause)
-        if incoming.name == LINKS_CHANGED:
+        if incoming.name == LINKS_CHANGED and not incoming.is_awaited:
             await self._look_again()
             return True
-        if incoming.name in LOOKS:
+        if incoming.name in LOOKS and not incoming.is_awaited:
             decision = await LOOKS[incoming.name](self._case, incoming.at, self._until_next())
             incoming.answer = self._answer_to(incoming)
             is_known = not decision.events or incoming.cause in self._open_file.answers

@@ -1,5 +1,6 @@
 """What has come to a case and has not been taken up yet, in the order in which it came."""
 
+import hashlib
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -47,6 +48,11 @@ class Incoming:
         return self.name if READABLE_NAME.fullmatch(self.name) else "unreadable"
 
 
+def _storable(update_id: str) -> str:
+    """The id as it may stand in a log: its sender chose it, and Postgres takes no NUL."""
+    return update_id if update_id.isprintable() else hashlib.sha256(update_id.encode()).hexdigest()
+
+
 class Inbox:
     """A queue that one loop empties: handlers of signals and updates only ever put something in."""
 
@@ -76,7 +82,7 @@ class Inbox:
             ApplicationError: a refusal, with its code as type; or the case could not be opened.
         """
         info = workflow.current_update_info()
-        incoming = Incoming(workflow.now(), f"update:{info.id if info else ''}", name, args, is_awaited=True)
+        incoming = Incoming(workflow.now(), f"update:{_storable(info.id) if info else ''}", name, args, is_awaited=True)
         self._waiting.append(incoming)
         return await self._answered(incoming)
 

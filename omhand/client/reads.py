@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from omhand.client.faults import NoAnswer, Refused, ServerAway, speaking
 from omhand.client.lists import Lists
 from omhand.contract.names import CASES_QUEUE, READ_TYPE
-from omhand.contract.reads import Read, Reader
+from omhand.contract.reads import Read, ReadAction, Reader
 
 Assertion = str | Callable[[], str]
 """Who acts and reads, signed by their identity provider: a JWT, or what gives one that is still valid."""
@@ -48,7 +48,7 @@ class Reads:
         """The assertion of whoever uses this client."""
         return self._assertion() if callable(self._assertion) else self._assertion
 
-    async def of_case(self, action: str, case_id: str) -> None:
+    async def of_case(self, action: ReadAction, case_id: str) -> None:
         """A case is going to be shown.
 
         Raises:

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from omhand.contract.wire import Assertion, CaseId, HsaId, ProfessionName, ShortText, Wire
+from omhand.contract.wire import Assertion, CaseId, HsaId, ProfessionName, Wire
+
+ReadAction = Literal["view", "log", "worklist"]
 
 
 class Reader(Wire):
@@ -16,7 +18,7 @@ class Reader(Wire):
 class Read(Wire):
     """Somebody is going to read a case, or the list of a unit: the argument of the workflow ``Read``."""
 
-    action: ShortText
+    action: ReadAction
     via: Literal["client", "command"]
     case_id: CaseId | None = None
     about: HsaId | None = None

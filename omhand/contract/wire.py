@@ -32,6 +32,12 @@ MOST_FAULTS: Final = 20
 
 LONGEST_NAMED_KEY: Final = 64
 
+DEEPEST: Final = 20
+MOST_VALUES: Final = 1_000
+"""Of an object from outside: the contract's largest have some dozens. Models would choke on what is far from that."""
+EARLIEST_YEAR, LATEST_YEAR = 1900, 9998
+"""Calendars and time zones look a day further, and there are no other years."""
+
 
 class Malformed(ValueError):  # noqa: N818 - the codes of the contract are not named Error either
     """What came cannot be read: every fault as ``key: what is wrong``, never the value."""
@@ -93,11 +99,10 @@ def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         msg = "must have an offset from UTC"
         raise ValueError(msg)
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        msg = "is outside the years that can be handled"
-        raise ValueError(msg) from None
+    if not EARLIEST_YEAR <= value.year <= LATEST_YEAR:
+        msg = f"must be of the years {EARLIEST_YEAR} to {LATEST_YEAR}"
+        raise ValueError(msg)
+    return value.astimezone(UTC)
 
 
 REFERENCE_PATTERN: Final = r"^(?![dD][aA][tT][aA]:)[A-Za-z][A-Za-z0-9+.-]{0,31}:[!-~]{1,168}$"
@@ -193,10 +198,21 @@ def named(key: object) -> str:
 
 
 def parse_object(data: bytes) -> Mapping[str, object]:
-    """The one JSON object in ``data``.
+    """The one JSON object in ``data``, which came from outside.
 
     Raises:
-        Malformed: not JSON, not an object, a key given twice, not finite, or nested too deeply.
+        Malformed: not JSON, not an object, a key given twice, not finite, nested too deeply, or of too many values.
+    """
+    value = parse_own(data)
+    _check_size(value)
+    return value
+
+
+def parse_own(data: bytes) -> Mapping[str, object]:
+    """The same of what the program wrote itself, however large it is.
+
+    Raises:
+        Malformed: as `parse_object`, but for its bounds.
     """
     try:
         value = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_not_a_number)
@@ -210,6 +226,23 @@ def parse_object(data: bytes) -> Mapping[str, object]:
         msg = "must be one JSON object"
         raise Malformed(msg)
     return value
+
+
+def _check_size(value: object) -> None:
+    """Level by level, so that neither depth nor number costs more than it may."""
+    level, values = [value], 0
+    for _ in range(DEEPEST):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict | list):
+                values += len(each)
+                if values > MOST_VALUES:
+                    raise Malformed(f"the object: has more than {MOST_VALUES} values in it")
+                inner += each.values() if isinstance(each, dict) else each
+        if not inner:
+            return
+        level = inner
+    raise Malformed(f"the object: is nested more than {DEEPEST} levels deep")
 
 
 def read(model: type[M], value: object) -> M:

@@ -201,9 +201,7 @@ async def test_client_that_is_not_vouched_for_is_shown_nothing(strict: Stage, as
     case_id = f"unseen-{assertion is None}"
     await strict.start(case_id)
     await strict.settled(case_id)
-    async with await CaseClient.connect(
-        strict.client, reader=Reader(**NURSE_NORTH), assertion=assertion
-    ) as client:
+    async with await CaseClient.connect(strict.client, reader=Reader(**NURSE_NORTH), assertion=assertion) as client:
         with pytest.raises(Refused, match="NotAsserted"):
             await client.view(case_id)
     rows = await strict.rows("select action from omhand.access_log where case_id = $1", case_id)

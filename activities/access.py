@@ -9,7 +9,6 @@ number and hash of the last entry at some time, and have it looked for.
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -19,7 +18,6 @@ from activities.assertions import Assertions
 from activities.postgres.pool import query
 from decisions.errands import LOG_READ, ReadLogged, ReadToLog
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_THE_FIRST: Final = hashlib.sha256(b"omhand access log").digest()
 _AT_A_TIME: Final = 1_000
 
@@ -95,37 +93,50 @@ class AccessLog:
         via: str,
         by_patient: bool = False,
         about: str | None = None,
+        patient: str | None = None,
     ) -> None:
         """Add one entry. ``about`` is the unit whose list is read, ``via`` what it is read through.
+
+        ``patient`` is the token of the patient whose log is read; of a case it is known.
 
         Raises:
             OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: it could not be logged, so nothing
                 may be shown.
         """
-        await self._pool.execute(query("log_read"), case_id, action, staff, unit, by_patient, via, about)
+        await self._pool.execute(query("log_read"), case_id, action, staff, unit, by_patient, via, about, patient)
 
 
 async def verify(connection: asyncpg.Connection, anchors: Sequence[Anchor] = ()) -> Verified:
     """Check the whole chain, from its first entry to its head, and that it goes through each anchor.
 
-    The first entry that does not hold ends the check: what comes after it rests on it.
+    Where the first entries are gone, as they have been archived, it begins at an anchor of the last of them. The first
+    entry that does not hold ends the check: what comes after it rests on it.
 
     Raises:
         OSError, TimeoutError, asyncpg.PostgresError: the database cannot be read.
     """
     last = Anchor(0, _BEFORE_THE_FIRST)
-    kept = {anchor.entry: anchor for anchor in anchors}
+    kept: dict[int, set[Anchor]] = {}
+    for anchor in anchors:
+        kept.setdefault(anchor.entry, set()).add(anchor)
+    missed = set(kept) - {0}
+    if kept.get(0, {last}) != {last}:
+        return Verified(last, ("the chain does not begin at the anchor of an empty log that was kept",))
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         head = await connection.fetchrow(query("access_head"))
         async for row in _entries(connection):
+            if last.entry == 0 and len(kept.get(row["entry"] - 1, ())) == 1:
+                (last,) = kept[row["entry"] - 1]
+                missed -= {entry for entry in missed if entry <= last.entry}
             following = Anchor(row["entry"], _hash(last, row))
             fault = _fault(last, following, row)
             if fault:
                 return Verified(last, (fault,))
             last = following
-            if last != kept.pop(last.entry, last):
+            missed.discard(last.entry)
+            if kept.get(last.entry, {last}) != {last}:
                 return Verified(last, (f"entry {last.entry} is not the one of the anchor that was kept",))
-    faults = [f"entry {entry} is missing: an anchor of it was kept" for entry in sorted(kept)]
+    faults = [f"entry {entry} is missing: an anchor of it was kept" for entry in sorted(missed)]
     if Anchor(head["entry"], head["hash"]) != last:
         faults.append(f"the chain ends at entry {last.entry}, and was {head['entry']} entries long")
     return Verified(last, tuple(faults))
@@ -161,8 +172,7 @@ _HASHED: Final = (
 
 def _hash(before: Anchor, row: asyncpg.Record) -> bytes:
     """As `omhand.chain_access` made it: each column as its length in bytes and itself, "-" for null."""
-    at = (row["at"] - _EPOCH) // timedelta(microseconds=1)
-    fields = [row["entry"], at, *(row[name] for name in _HASHED)]
+    fields = [row["entry"], row["at_microseconds"], *(row[name] for name in _HASHED)]
     return hashlib.sha256(before.hash + ",".join(map(_field, fields)).encode()).digest()
 
 

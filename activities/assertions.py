@@ -9,18 +9,26 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import asyncpg
-from temporalio.exceptions import ApplicationError
 
 from activities.identity import Identity, IdentityAway, Untrusted
 from activities.patients import Patients
 from activities.postgres.pool import query
-from decisions.assertions import ANOTHER_PATIENT, MISSING, NO_PATIENT, Claims, staff_fault, who_opens
+from decisions.assertions import (
+    ANOTHER_PATIENT,
+    MISSING,
+    NO_PATIENT,
+    NOBODY,
+    Claims,
+    names_nobody,
+    staff_fault,
+    who_opens,
+)
 from decisions.effects import Refusal
 from decisions.errands import OpeningQuestion, ReadToLog
 from decisions.facts import Question
 from decisions.receiving import StartRefused
-from omhand.contract.names import Code, StartFault
-from omhand.contract.opening import StaffMember
+from omhand.contract.names import Code, Kind, StartFault
+from omhand.contract.opening import Opening, StaffMember
 from omhand.contract.reads import Reader
 from omhand.contract.wire import Malformed, read
 
@@ -41,36 +49,38 @@ class Assertions:
         """Why whoever acts is not vouched for; None where they are, or need not be.
 
         Raises:
-            ApplicationError: ``IdentityAway``, to be retried: the identity provider's keys cannot be had.
+            ApplicationError: as `Patients.is_token_of`.
         """
 
         async def is_of(patient: str) -> bool:
             token = await self._pool.fetchval(query("patient_of_case"), asked.case_id)
-            return token in await self._patients.tokens(patient)
+            return await self._patients.is_token_of(token, patient)
 
         fault = await self._fault(asked.by, asked.assertion, asked.at, is_of)
         return Refusal(code=Code.NOT_ASSERTED, message=f"assertion: {fault}.") if fault else None
 
     async def of_opening(self, asked: OpeningQuestion) -> StartRefused | None:
-        """Why whoever opens the case is not vouched for. A backend that has a triage outcome is nobody: it need not be.
-
-        Raises:
-            ApplicationError: as `of_action`.
-        """
-        who = who_opens(asked.opening)
-        if asked.vouched_for or (who is None and asked.opening.assertion is None):
+        """Why whoever opens the case is not vouched for. A backend that has a triage outcome is nobody."""
+        opening = asked.opening
+        if asked.vouched_for:
             return None
-        patient = asked.opening.patient
-
-        async def is_of(identity: str) -> bool:
-            return patient is not None and patient.id == identity
-
-        by = who if isinstance(who, StaffMember) else None
-        fault = await self._fault(by, asked.opening.assertion, asked.at, is_of)
+        fault = await self._fault_of_opening(asked.kind, opening, asked.at)
         return StartRefused(fault=StartFault.NOT_ASSERTED, message=f"assertion: {fault}") if fault else None
 
+    async def _fault_of_opening(self, kind: Kind, opening: Opening, at: datetime) -> str | None:
+        who = who_opens(opening)
+        if self._required and names_nobody(kind, opening):
+            return NOBODY
+        if who is None and opening.assertion is None:
+            return None
+
+        async def is_of(identity: str) -> bool:
+            return opening.patient is not None and opening.patient.id == identity
+
+        return await self._fault(who if isinstance(who, StaffMember) else None, opening.assertion, at, is_of)
+
     async def of_read(self, asked: ReadToLog) -> Refusal | None:
-        """Why whoever reads is not vouched for; raises as `of_action` does."""
+        """Why whoever reads is not vouched for."""
         read = asked.read
         if read.by is None:
             fault = MISSING if self._required else None
@@ -84,19 +94,26 @@ class Assertions:
         """What is wrong; ``by`` is None for the patient."""
         if assertion is None:
             return MISSING if self._required else None
-        try:
-            claims = read(Claims, dict(await self._identity.claims(assertion, at)))
-        except Untrusted as fault:
-            return str(fault)
-        except Malformed as fault:
-            return f"its claims cannot be read: {fault}"
-        except IdentityAway as fault:
-            raise ApplicationError(str(fault), type="IdentityAway") from fault
+        claims = await self._believed(assertion, at)
+        if isinstance(claims, str):
+            return claims
         if by:
             return staff_fault(by, claims)
         if claims.patient is None:
             return NO_PATIENT
         return None if await is_of(claims.patient) else ANOTHER_PATIENT
+
+    async def _believed(self, assertion: str, at: datetime) -> Claims | str:
+        """What the assertion says, or why it is not believed."""
+        try:
+            return read(Claims, dict(await self._identity.claims(assertion, at)))
+        except Untrusted as fault:
+            return str(fault)
+        except Malformed as fault:
+            return f"its claims cannot be read: {fault}"
+        except IdentityAway as fault:
+            # To wait for it would keep everything else that comes to the case waiting, too.
+            return f"it cannot be checked now, send it again: {fault}"
 
 
 async def _nobodys(_patient: str) -> bool:

@@ -12,6 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -35,6 +36,7 @@ MOST_BYTES: Final = 1024 * 1024
 FRESH_SECONDS: Final = 600.0
 KEPT_SECONDS: Final = 24 * 3600.0
 SECONDS_BETWEEN_FETCHES: Final = 10.0
+PATIENCE: Final = 1.0
 """Anybody can send tokens with made-up key ids: the identity provider must not be called for each."""
 
 LEAST_RSA_BITS: Final = 2048
@@ -158,11 +160,11 @@ class _KeySet:
     async def find(self, kid: str | None, algorithm: str) -> _Key:
         """The one key of that id (of any, where the token names none) that the algorithm may be used with."""
         if self._clock() - self._had_at > FRESH_SECONDS:
+            # Whoever's key is known does not wait long for an identity provider that does not answer.
+            await self._fetch(PATIENCE if self._named(kid) else None)
+        if not self._named(kid):
             await self._fetch()
         named = self._named(kid)
-        if not named:
-            await self._fetch()
-            named = self._named(kid)
         if not named and self._fault:
             # The key may be a new one: no answer is better than a wrong one.
             raise IdentityAway(f"the key of the token is not known, and the identity provider {self._fault}")
@@ -183,14 +185,17 @@ class _KeySet:
             return []
         return [key for key in self._keys if kid is None or key.kid == kid]
 
-    async def _fetch(self) -> None:
+    async def _fetch(self, patience: float | None = None) -> None:
         """Ask the identity provider, together with everybody who waits; not again shortly after it was asked."""
         if self._fetching is None:
             if self._clock() - self._asked_at < SECONDS_BETWEEN_FETCHES:
                 return
             self._asked_at = self._clock()
             self._fetching = asyncio.create_task(self._fetch_once())
-        await asyncio.shield(self._fetching)  # who stops waiting does not stop it for the others
+        # Who stops waiting does not stop it for the others.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await asyncio.shield(self._fetching)
 
     async def _fetch_once(self) -> None:
         try:

@@ -10,6 +10,7 @@ import hmac
 from typing import Final
 
 import asyncpg
+from temporalio.exceptions import ApplicationError
 
 from activities.postgres.pool import query
 
@@ -17,8 +18,20 @@ BY_KEY: Final = "2."
 """How a token begins that is made with the linking key, too."""
 
 
+ADOPT_SECONDS: Final = 600
+"""Of one statement: every case has a token."""
+
+
 class WrongLinkingKey(Exception):  # noqa: N818 - named for what is the matter
     """The key ring has not the linking key that the database's patient tokens are made with."""
+
+
+class LinkingKeyMissing(ApplicationError):  # noqa: N818 - named for what is the matter
+    """This worker was started without the linking key that others have. Retried: it has to be started again with it."""
+
+    def __init__(self) -> None:
+        msg = "this worker has not the linking key of the patient tokens: start it again with the key ring that has it"
+        super().__init__(msg, type="LinkingKeyMissing")
 
 
 class Patients:
@@ -40,9 +53,21 @@ class Patients:
         inner = _hex(self._secret, patient)
         return [inner] if self._linking is None else [_by_key(self._linking, inner), inner]
 
+    async def is_token_of(self, token: str | None, patient: str) -> bool:
+        """Whether that is the patient's token.
+
+        Raises:
+            LinkingKeyMissing: that cannot be told here.
+        """
+        if token is not None and token.startswith(BY_KEY) and self._linking is None:
+            raise LinkingKeyMissing
+        return token in await self.tokens(patient)
+
 
 async def adopt_linking_key(pool: asyncpg.Pool, linking: bytes | None) -> None:
     """Make the tokens of this database those of the linking key, once and for all; nothing where they are already.
+
+    That takes half a minute for a million cases, and no case is recorded meanwhile.
 
     Raises:
         WrongLinkingKey: they are of another key, or of one that is not given.
@@ -52,10 +77,11 @@ async def adopt_linking_key(pool: asyncpg.Pool, linking: bytes | None) -> None:
     if not await _is_to_be_adopted(pool, wanted) or linking is None:
         return
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(query("lock_cases"))
+        await connection.execute(query("lock_cases"), timeout=ADOPT_SECONDS)
         if await _is_to_be_adopted(connection, wanted):  # another worker may have been quicker
-            old = [row["patient"] for row in await connection.fetch(query("tokens_without_key"))]
-            await connection.execute(query("replace_tokens"), old, [_by_key(linking, token) for token in old])
+            old = [row["patient"] for row in await connection.fetch(query("tokens_without_key"), timeout=ADOPT_SECONDS)]
+            new = [_by_key(linking, token) for token in old]
+            await connection.execute(query("replace_tokens"), old, new, timeout=ADOPT_SECONDS)
             await connection.execute(query("set_linking_check"), wanted)
 
 

@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.directory import Rules
-from activities.patients import Patients
+from activities.patients import LinkingKeyMissing, Patients
 from activities.postgres.pool import query
 from decisions.effects import Notice
 from decisions.errands import RECORD, Access, Recorded, Step
@@ -27,6 +27,7 @@ NOBODY: Final = {Channel.PHONE: "no phone", Channel.EMAIL: "no email"}
 
 _ANOTHER_RUN: Final = "OM001"
 _NOT_IN_SEQUENCE: Final = "OM002"
+_NO_LINKING_KEY: Final = "OM006"
 _SLOT_FAULTS: Final[dict[str, Literal["taken", "unknown"]]] = {"OM004": "taken", "OM005": "unknown"}
 
 
@@ -58,6 +59,7 @@ class Records:
         Raises:
             ApplicationError: ``CaseExists``, not to be retried: the case that is to be opened is another run's.
                 ``RecordFailed``: Postgres refused; its words are kept back, as they may quote the row.
+            LinkingKeyMissing: other workers have the linking key, and this one has not.
             SequenceConflict: the step leaves a gap, or the case's rows are another run's.
         """
         rows = await self._rows(step)
@@ -172,5 +174,7 @@ def _told(error: asyncpg.PostgresError | asyncpg.InterfaceError, step: Step) -> 
         return SequenceConflict(error.args[0])
     if code == _NOT_IN_SEQUENCE:
         return SequenceConflict(error.args[0])
+    if code == _NO_LINKING_KEY:
+        return LinkingKeyMissing()
     where = f"case {step.case.case_id}, step to {step.case.seq}"
     return ApplicationError(f"{where}: Postgres refused it ({type(error).__name__})", type="RecordFailed")

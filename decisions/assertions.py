@@ -8,12 +8,13 @@ from typing import Final
 from pydantic import ConfigDict
 
 from omhand.contract.actions import By, ThePatient
-from omhand.contract.names import Origin
-from omhand.contract.opening import Opening, StaffMember
+from omhand.contract.names import Kind, Origin
+from omhand.contract.opening import OWN_KEYS, Opening, StaffMember
 from omhand.contract.patient import PatientId
 from omhand.contract.reads import Reader
 from omhand.contract.wire import HsaId, ProfessionName, ShortText, Wire
 
+NOBODY: Final = "`asked_by` has to say who opens the case, and an assertion that it is they"
 MISSING: Final = "an assertion of who acts is required here"
 NO_PATIENT: Final = "it is not a patient's"
 ANOTHER_PATIENT: Final = "it is of another patient than the case's"
@@ -36,7 +37,12 @@ def who_opens(opening: Opening) -> By | None:
     """Who opens the case as a person, and has to be vouched for; None for a backend that has a triage outcome."""
     if opening.asked_by:
         return opening.asked_by
-    return ThePatient(patient=True) if opening.origin is Origin.PATIENT else None
+    return ThePatient(patient=True) if opening.origin is Origin.PATIENT or opening.patient_writes else None
+
+
+def names_nobody(kind: Kind, opening: Opening) -> bool:
+    """Whether a unit opens it without saying who does, though a case of this kind can say so."""
+    return opening.origin in {Origin.UNIT, Origin.STAFF} and not opening.asked_by and "asked_by" in OWN_KEYS[kind]
 
 
 def staff_fault(by: StaffMember | Reader, claims: Claims) -> str | None:

@@ -196,7 +196,8 @@ def decide(case: Case, action: Action, now: datetime, facts: Facts) -> Decision 
 
 def _saying_who_has_it(case: Case, refusal: Refusal) -> Refusal:
     """Whoever is refused is told who has the case: the next thing that they have to know."""
-    if case.responsible_unit in refusal.message:
+    # Whoever is not vouched for may be anybody.
+    if refusal.code is Code.NOT_ASSERTED or case.responsible_unit in refusal.message:
         return refusal
     return refusal.model_copy(update={"message": f"{refusal.message} {who_has(case)}."})
 

@@ -46,8 +46,8 @@ async def of_patient(
     """
     linking = KeyRing.read(keys_file).linking if keys_file else None
     async with open_pool(dsn, most=1) as pool:
-        await _log(pool, None, "audit patient", by)
         tokens = await Patients(pool, linking).tokens(patient)
+        await _log(pool, None, "audit patient", by, tokens[0])
         return _entries(await pool.fetch(query("access_of_patient"), tokens, since, until))
 
 
@@ -60,9 +60,13 @@ async def of_case(
         return _entries(await pool.fetch(query("access_of_case"), case_id, since, until))
 
 
-async def _log(pool: asyncpg.Pool, case_id: str | None, action: str, by: Reader | None) -> None:
+async def _log(
+    pool: asyncpg.Pool, case_id: str | None, action: str, by: Reader | None, patient: str | None = None
+) -> None:
     staff, unit = (by.staff, by.unit) if by else (None, None)
-    await AccessLog(pool).log_read(case_id=case_id, action=action, staff=staff, unit=unit, via="command")
+    await AccessLog(pool).log_read(
+        case_id=case_id, action=action, staff=staff, unit=unit, via="command", patient=patient
+    )
 
 
 def _entries(rows: Sequence[Any]) -> list[Entry]:

@@ -38,9 +38,17 @@ from temporalio.converter import PayloadCodec
 from activities.access import AccessLog
 from activities.identity import Identity, IdentityAway, Untrusted
 from activities.postgres.pool import open_pool
+from omhand.client.connecting import DEFAULT_NAMESPACE
 from omhand.codec import WORKFLOW, DamagedPayload, EncryptionCodec, MissingKey
 from omhand.contract.names import ANY_CASE_ID_PATTERN, HSA_ID_PATTERN
-from workers.settings import DATABASE_URL, KEYS_FILE, TOKEN_JWKS, Settings, SettingsError
+from workers.settings import (
+    DATABASE_URL,
+    KEYS_FILE,
+    TOKEN_JWKS,
+    Settings,
+    SettingsError,
+    temporal_connect_config,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Transform = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
@@ -97,6 +105,14 @@ class _Caller:
     unit: str | None = None
 
 
+@dataclass(frozen=True)
+class _Door:
+    """Who believes tokens, and for which namespace they have to be."""
+
+    identity: Identity
+    namespace: str
+
+
 class _Refused(Exception):  # noqa: N818 - it is an answer
     """What a request gets in place of payloads."""
 
@@ -110,13 +126,15 @@ def make_app(
     ui_origin: str | None,
     *,
     identity: Identity | None = None,
+    namespace: str = DEFAULT_NAMESPACE,
     access_log: DecodeLog | None = None,
 ) -> web.Application:
     """Return the server's application.
 
     `ui_origin` is the Web UI's origin (``http://127.0.0.1:8233``); None lets no browser in. The two names of the
     loopback, ``127.0.0.1`` and ``localhost``, are taken for one another. Without an `identity` no token is asked for;
-    without an `access_log` nothing is logged.
+    with one, the token has to permit it for `namespace`, whose keys these are. Without an `access_log` nothing is
+    logged.
     """
 
     @web.middleware
@@ -131,10 +149,10 @@ def make_app(
         response.headers["Vary"] = "Origin"
         return response
 
-    origins = _origins(ui_origin)
+    origins, door = _origins(ui_origin), _Door(identity, namespace) if identity else None
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[let_in])
-    app.router.add_post("/encode", _transforming(codec.encode, identity, None))
-    app.router.add_post("/decode", _transforming(codec.decode, identity, access_log))
+    app.router.add_post("/encode", _transforming(codec.encode, door, None))
+    app.router.add_post("/decode", _transforming(codec.decode, door, access_log))
     for path in ("/encode", "/decode"):
         app.router.add_options(path, _preflight)
     app.router.add_get("/health", _health)
@@ -149,6 +167,7 @@ async def codec_server(
     port: int,
     ui_origin: str | None,
     identity: Identity | None = None,
+    namespace: str = DEFAULT_NAMESPACE,
     access_log: DecodeLog | None = None,
 ) -> AsyncIterator[str]:
     """Serve while the context is open and give the URL. The parameters are those of `make_app`.
@@ -159,7 +178,7 @@ async def codec_server(
     """
     if identity is None and not _is_loopback(host):
         raise SettingsError([_NO_TOKENS])
-    app = make_app(codec, ui_origin, identity=identity, access_log=access_log)
+    app = make_app(codec, ui_origin, identity=identity, namespace=namespace, access_log=access_log)
     runner = web.AppRunner(app, access_log=None, logger=_http_logger, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -186,7 +205,13 @@ async def configured_codec_server(
         identity = await stack.enter_async_context(Identity(settings.tokens)) if settings.tokens else None
         access_log = await _access_log(stack, settings.database_url) if settings.database_url else None
         server = codec_server(
-            codec, host=host, port=port, ui_origin=ui_origin, identity=identity, access_log=access_log
+            codec,
+            host=host,
+            port=port,
+            ui_origin=ui_origin,
+            identity=identity,
+            namespace=temporal_connect_config()["namespace"],
+            access_log=access_log,
         )
         yield await stack.enter_async_context(server)
 
@@ -220,10 +245,10 @@ async def _access_log(stack: AsyncExitStack, dsn: str) -> AccessLog:
         raise DatabaseAway from fault
 
 
-def _transforming(transform: Transform, identity: Identity | None, access_log: DecodeLog | None) -> Handler:
+def _transforming(transform: Transform, door: _Door | None, access_log: DecodeLog | None) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            caller = await _caller(request, identity) if identity else _Caller()
+            caller = await _caller(request, door) if door else _Caller()
             transformed = await _transformed(await _payloads(request), transform)
             if access_log:
                 await _log(transformed, caller, access_log)
@@ -235,10 +260,10 @@ def _transforming(transform: Transform, identity: Identity | None, access_log: D
     return handle
 
 
-async def _caller(request: web.Request, identity: Identity) -> _Caller:
+async def _caller(request: web.Request, door: _Door) -> _Caller:
     """Who the token says that it is, if they may."""
     try:
-        claims = await identity.claims(_bearer_token(request), datetime.now(UTC))
+        claims = await door.identity.claims(_bearer_token(request), datetime.now(UTC))
     except Untrusted as fault:
         raise _Refused(HTTPStatus.UNAUTHORIZED, str(fault)) from fault
     except IdentityAway as fault:
@@ -252,6 +277,8 @@ async def _caller(request: web.Request, identity: Identity) -> _Caller:
     namespace = request.headers.get("X-Namespace")
     if not namespace:
         raise _Refused(HTTPStatus.BAD_REQUEST, "the header X-Namespace is missing")
+    if namespace != door.namespace:
+        raise _Refused(HTTPStatus.FORBIDDEN, "this codec server has the keys of another namespace")
     if not (isinstance(permissions, list) and f"{namespace}:codec" in permissions):
         raise _Refused(
             HTTPStatus.FORBIDDEN, "the token does not permit <namespace>:codec for this namespace (permissions)"

@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.postgres.pool import open_pool, query
 from decisions.forgetting import forgotten
+from omhand.client.faults import CaseError, speaking
 from omhand.contract.events import Event
 from omhand.contract.names import case_workflow_id, intake_workflow_id
 from omhand.contract.reads import Reader
@@ -26,8 +27,11 @@ from omhand.contract.wire import read
 NO_SUCH_CASE: Final = "NoSuchCase"
 NOT_CLOSED: Final = "NotClosed"
 NOT_OWNER: Final = "NotOwner"
+NOT_IN_TEMPORAL: Final = "NotInTemporal"
 
 RPC_TIMEOUT: Final = timedelta(seconds=10)
+TEMPORAL_SECONDS: Final = 60.0
+"""For the case and all its consultations."""
 
 
 class ForgetRefused(Exception):  # noqa: N818 - named for what it is
@@ -51,23 +55,33 @@ class Forgotten:
 
 
 async def forget(dsn: str, client: Client, case_id: str, by: Reader | None) -> Forgotten:
-    """Erase what was written about a case and the consultations that it started. Again, it finishes what was left.
+    """Erase what was written about a case and the consultations that came of it. Again, it finishes what was left.
 
     Raises:
-        ForgetRefused: there is no such case (``NoSuchCase``), it or a consultation of it is open (``NotClosed``), or
-            the login does not own the database (``NotOwner``). Nothing is erased.
-        OSError, TimeoutError, asyncpg.PostgresError, RPCError: Postgres or Temporal is away: do it again.
+        ForgetRefused: there is no such case (``NoSuchCase``), it or a consultation of it has not ended (``NotClosed``),
+            or the login does not own the database (``NotOwner``): nothing is erased. ``NotInTemporal``: Postgres has
+            forgotten it, and Temporal, which went away, has not: do it again.
+        CaseError: Temporal is away. Nothing is erased.
+        OSError, TimeoutError, asyncpg.PostgresError: Postgres is away. Nothing is erased.
     """
     async with open_pool(dsn, most=1) as pool, pool.acquire() as connection:
         try:
             async with connection.transaction():
                 cases = await _closed_cases(connection, case_id)
+                async with speaking(case_id, TEMPORAL_SECONDS):
+                    runs = [run for case in cases for run in await _ended_runs(client, case)]
                 events = await _erase(connection, cases, by)
         except asyncpg.InsufficientPrivilegeError as error:
             msg = "only the owner of the database, who migrates it, can erase anything"
             raise ForgetRefused(NOT_OWNER, msg) from error
-    runs = [await _delete_runs(client, workflow_id) for case in cases for workflow_id in _workflows_of(case)]
-    return Forgotten(cases, events, sum(runs))
+    try:
+        async with speaking(case_id, TEMPORAL_SECONDS):
+            for run in runs:
+                await _delete(client, run)
+    except CaseError as fault:
+        msg = f"Postgres has forgotten it, Temporal has not: do it again. {fault.message}"
+        raise ForgetRefused(NOT_IN_TEMPORAL, msg) from fault
+    return Forgotten(cases, events, len(runs))
 
 
 async def _closed_cases(connection: asyncpg.Connection, case_id: str) -> tuple[str, ...]:
@@ -83,10 +97,12 @@ async def _closed_cases(connection: asyncpg.Connection, case_id: str) -> tuple[s
 
 
 async def _erase(connection: asyncpg.Connection, cases: tuple[str, ...], by: Reader | None) -> int:
-    # First of all: what is logged names the patient whose case it was.
+    # In the order in which a step locks: the case, the events, and the end of the access log last.
+    await connection.execute("lock table omhand.events in share row exclusive mode")
+    # Before anything is erased: what is logged names the patient whose case it was.
     staff, unit = (by.staff, by.unit) if by else (None, None)
     for case in cases:
-        await connection.execute(query("log_read"), case, "forget", staff, unit, False, "command", None)  # noqa: FBT003
+        await connection.execute(query("log_read"), case, "forget", staff, unit, False, "command", None, None)  # noqa: FBT003
     rows = [dict(row) for row in await connection.fetch(query("events_of_cases"), cases)]
     erased = []
     for row in rows:
@@ -102,33 +118,26 @@ async def _erase(connection: asyncpg.Connection, cases: tuple[str, ...], by: Rea
     return len(erased)
 
 
-def _workflows_of(case_id: str) -> tuple[str, str]:
-    return case_workflow_id(case_id), intake_workflow_id(case_id)
-
-
-async def _delete_runs(client: Client, workflow_id: str) -> int:
-    """Ask Temporal to delete the histories of a workflow, all its runs; give their number."""
-    deleted = 0
-    for run_id in await _runs_of(client, workflow_id):
-        execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+async def _ended_runs(client: Client, case_id: str) -> list[WorkflowExecution]:
+    """All runs of the workflows of a case; raises ForgetRefused where one of them has not ended."""
+    runs = []
+    for workflow_id in (case_workflow_id(case_id), intake_workflow_id(case_id)):
+        found = [run async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'", rpc_timeout=RPC_TIMEOUT)]
         with _unless_gone():
-            await client.workflow_service.delete_workflow_execution(
-                DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution),
-                timeout=RPC_TIMEOUT,
-            )
-            deleted += 1
-    return deleted
+            # The list is a moment behind: the latest run is asked for by itself.
+            found.append(await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT))
+            if found[-1].status is WorkflowExecutionStatus.RUNNING:
+                msg = f"the workflow {workflow_id} has not ended yet: do it again in a moment"
+                raise ForgetRefused(NOT_CLOSED, msg)
+        runs += [WorkflowExecution(workflow_id=workflow_id, run_id=run_id) for run_id in {run.run_id for run in found}]
+    return runs
 
 
-async def _runs_of(client: Client, workflow_id: str) -> list[str]:
-    runs = [run async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'", rpc_timeout=RPC_TIMEOUT)]
+async def _delete(client: Client, run: WorkflowExecution) -> None:
     with _unless_gone():
-        # The list is a moment behind: the latest run is asked for by itself.
-        runs.append(await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT))
-        if runs[-1].status is WorkflowExecutionStatus.RUNNING:
-            msg = f"the workflow {workflow_id} has not ended yet: do it again in a moment"
-            raise ForgetRefused(NOT_CLOSED, msg)
-    return sorted({run.run_id for run in runs if run.run_id})
+        await client.workflow_service.delete_workflow_execution(
+            DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=run), timeout=RPC_TIMEOUT
+        )
 
 
 @contextmanager

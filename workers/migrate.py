@@ -21,6 +21,8 @@ CONNECT_SECONDS: Final = 5
 MIGRATE_SECONDS: Final = 600
 """Of one statement: a migration may wait for another process's, and rewrite a table."""
 
+MOST_TIMES: Final = 5
+
 _FOLDER: Final = Path(activities.postgres.__file__).parent / "migrations"
 _LOCK: Final = 0x6F6D68616E64  # "omhand": everybody who migrates takes the same one
 _WRITING: Final = threading.Lock()
@@ -58,6 +60,18 @@ async def schema_is_current(dsn: str) -> bool:
 
 
 async def _migrate(dsn: str) -> None:
+    for others in range(MOST_TIMES):
+        try:
+            await _migrate_once(dsn)
+        except asyncpg.DeadlockDetectedError:
+            # Somebody reads what is to be changed, and waits for what is locked: one of the two has to give way.
+            if others + 1 == MOST_TIMES:
+                raise
+        else:
+            return
+
+
+async def _migrate_once(dsn: str) -> None:
     connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, command_timeout=MIGRATE_SECONDS)
     try:
         async with connection.transaction():

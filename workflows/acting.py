@@ -8,12 +8,13 @@ from temporalio import workflow
 
 from decisions import decide as rules
 from decisions.effects import Decision, Refusal
-from decisions.errands import LOOK_UP, LOOK_UP_ANSWERED, AnsweredBefore, Repeated
+from decisions.errands import LOOK_UP, LOOK_UP_ANSWERED, Access, AnsweredBefore, Repeated
 from decisions.facts import Facts, question
 from decisions.file import FULL, LOG_FULL, Answered, CaseFile
-from omhand.contract.actions import Consult, Note
-from omhand.contract.names import ActionName
+from omhand.contract.actions import By, Consult, Note
+from omhand.contract.names import ActionName, Code
 from workflows.errands import run_errand
+from workflows.inbox import Incoming
 
 CAME_LATER: Final = frozenset({ActionName.HAND_OVER, ActionName.CONSULT})
 HAND_OVER_AND_CONSULT: Final = "hand-over-and-consult"
@@ -24,6 +25,9 @@ LOG_MOVES_ON: Final = "log-moves-on"
 
 ANSWERS_LOOKED_UP: Final = "answers-looked-up"
 """The patch before which an action that a case had forgotten was decided anew."""
+
+ASSERTIONS: Final = "assertions"
+"""The patch before which an action with an assertion was refused at once, as one with an unknown key."""
 
 _OF_ACTION: Final = "action:"
 
@@ -41,6 +45,25 @@ def is_of_action(cause: str) -> bool:
 def log_is_full(file: CaseFile) -> bool:
     """Whether the log takes no more that only adds to it: of a case that was told so before logs were cut."""
     return file.size >= FULL and not workflow.patched(LOG_MOVES_ON)
+
+
+def not_asserted(result: Decision | Refusal) -> bool:
+    """Whether it was refused as nobody vouches for who sent it."""
+    return isinstance(result, Refusal) and result.code is Code.NOT_ASSERTED
+
+
+def access_of(incoming: Incoming, by: By | None, result: Decision | Refusal) -> Access:
+    """What the access log says of it: never that somebody acted in whose name somebody else tried to."""
+    if not_asserted(result):
+        return Access(at=incoming.at, by=None, action=f"{incoming.shown_name} refused")
+    return Access(at=incoming.at, by=by, action=incoming.shown_name)
+
+
+def refused(file: CaseFile, incoming: Incoming, by: By | None, refusal: Refusal) -> Decision:
+    """What a refusal comes to: a row in the log, where it takes one; the access log still says that somebody tried."""
+    if log_is_full(file):
+        return Decision(file.case)
+    return rules.rejected(file.case, incoming.shown_name, by, refusal, incoming.at)
 
 
 class TimeGone(Exception):  # noqa: N818 - reads as what it says
@@ -77,6 +100,8 @@ async def decided(
     action = rules.read_action(name, payload)
     if isinstance(action, Refusal):
         return action
+    if action.assertion is not None and not workflow.patched(ASSERTIONS):
+        return Refusal(code=Code.INVALID_ACTION, message="assertion: there is no such key here")
     hindrance = rules.hindrance(file.case, action)
     if hindrance:
         return hindrance

@@ -26,7 +26,8 @@ from omhand.contract.actions import By
 from omhand.contract.names import Code, Kind, StartFault
 from omhand.contract.opening import Opening
 from omhand.contract.wire import Malformed, Number, Wire, read
-from workflows.acting import TimeGone, answered_before, cause_of, decided, is_of_action, log_is_full
+from workflows import acting
+from workflows.acting import TimeGone
 from workflows.errands import OutOfPatience, run_errand
 from workflows.failures import start_failure
 from workflows.inbox import Inbox, Incoming
@@ -250,11 +251,14 @@ class CaseShell:
         except Malformed as malformed:
             fault = Refusal(code=Code.INVALID_ACTION, message=str(malformed))
         action_id = rules.action_id_of(payload)
-        cause = cause_of(action_id) if action_id else incoming.cause
-        if await self._answer_as_before(incoming, cause):
+        cause = acting.cause_of(action_id) if action_id else incoming.cause
+        if await self._answer_as_before(incoming, cause) or await self._answer_as_before(incoming, incoming.cause):
             return True
-        result = fault or await decided(self._open_file, incoming.name, payload, incoming.at, self._until_next())
+        result = fault or await acting.decided(self._open_file, incoming.name, payload, incoming.at, self._until_next())
         by = rules.actor_of(payload)
+        if acting.not_asserted(result):
+            # Nobody knows who it was, and whoever it is may try again: it is not taken for the action of that id.
+            cause = incoming.cause
         try:
             return await self._settle(incoming, result, by, cause)
         except TimeGone as gone:
@@ -266,12 +270,13 @@ class CaseShell:
         Raises:
             TimeGone: it books a time that another case was quicker to get.
         """
-        decision = self._refuse(incoming, by, result) if isinstance(result, Refusal) else result
         before = self._open_file
-        after = before.after(decision).answered(cause if is_of_action(cause) else None, incoming.refusal)
+        incoming.refusal = result if isinstance(result, Refusal) else None
+        decision = acting.refused(before, incoming, by, result) if isinstance(result, Refusal) else result
+        after = before.after(decision).answered(cause if acting.is_of_action(cause) else None, incoming.refusal)
         if decision.case.booking == before.case.booking:
             self._file = after
-        access = Access(at=incoming.at, by=by, action=incoming.shown_name)
+        access = acting.access_of(incoming, by, result)
         if not await self._carry_out(before, self._step(decision, cause, access), after):
             incoming.refusal = None
             return False
@@ -281,7 +286,7 @@ class CaseShell:
         return True
 
     async def _answer_as_before(self, incoming: Incoming, cause: str) -> bool:
-        earlier = await answered_before(self._open_file, cause, self._until_next())
+        earlier = await acting.answered_before(self._open_file, cause, self._until_next())
         if earlier is None:
             return False
         incoming.refusal = earlier.refusal
@@ -292,13 +297,6 @@ class CaseShell:
 
     def _answer_to(self, incoming: Incoming) -> dict[str, Any]:
         return self.view() if incoming.is_awaited else {}
-
-    def _refuse(self, incoming: Incoming, by: By | None, refusal: Refusal) -> Decision:
-        incoming.refusal = refusal
-        if log_is_full(self._open_file):
-            # The access log still says that somebody tried.
-            return Decision(self._case)
-        return rules.rejected(self._case, incoming.shown_name, by, refusal, incoming.at)
 
     def _until_next(self) -> timedelta:
         now = workflow.now()

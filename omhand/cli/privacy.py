@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 
 import asyncpg
 import typer
-from temporalio.service import RPCError
 
 from omhand.cli.cases import Case
 from omhand.cli.saying import AsJson, ReadBy, ask, bad_usage, parsed, reader_of, refuse, say_json
@@ -20,7 +19,7 @@ from omhand.client import CaseClient
 from omhand.client.connecting import KEYS_FILE
 from omhand.codec import KeyRingError
 from omhand.contract.patient import PatientId
-from omhand.contract.wire import Time, Wire
+from omhand.contract.wire import CaseId, Time, Wire
 
 AWAY: Final = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What is raised where the database cannot be used."""
@@ -44,6 +43,7 @@ class _Asked(Wire):
     """What an extract is of."""
 
     patient: PatientId | None = None
+    case: CaseId | None = None
     since: Time | None = None
     until: Time | None = None
 
@@ -115,7 +115,7 @@ def of_case(
     as_json: AsJson = False,
 ) -> None:
     """List what was done to or read of a case, and by whom."""
-    asked = parsed(_Asked, _given(since=since, until=until))
+    asked = parsed(_Asked, _given(case=case, since=since, until=until))
     program, reader, dsn = the_program("audit"), reader_of(by), database_of(ctx)
     try:
         rows = asyncio.run(program.of_case(dsn, case, asked.since, asked.until, reader))
@@ -130,6 +130,7 @@ def forget(ctx: typer.Context, case: Case, by: ReadBy = None, *, as_json: AsJson
     What happened, when, by whom and at which unit is kept, and so is the access log. Backups are not reached. Needs the
     database's owner, who migrates it.
     """
+    parsed(_Asked, {"case": case})
     program, reader, dsn = the_program("forget"), reader_of(by), database_of(ctx)
 
     async def job(client: CaseClient) -> Any:  # noqa: ANN401 - of a package that is looked for at run time
@@ -139,8 +140,6 @@ def forget(ctx: typer.Context, case: Case, by: ReadBy = None, *, as_json: AsJson
         done = ask(ctx, job, as_json=as_json, by=reader)
     except program.ForgetRefused as fault:
         refuse(fault.code, str(fault), as_json=as_json)
-    except RPCError as fault:
-        refuse("ServerAway", f"Temporal does not answer ({fault.status.name}): do it again", as_json=as_json)
     except AWAY as fault:
         database_away(fault, as_json=as_json)
     if as_json:

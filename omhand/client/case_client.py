@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
-from pydantic import TypeAdapter, ValidationError
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -37,9 +36,9 @@ from omhand.client.faults import (
     speaking,
 )
 from omhand.client.lists import DATABASE_URL, Lists, LogRow, SlotRow, WorklistRow
-from omhand.client.payloads import checked, id_of, sendable, summary, vouched, vouched_opening
+from omhand.client.payloads import checked, id_of, sendable, summary, update_id, vouched, vouched_opening
 from omhand.client.reads import ASSERTION, Assertion, Reads, Via
-from omhand.contract.actions import Action, ActionId
+from omhand.contract.actions import Action
 from omhand.contract.names import (
     CASES_QUEUE,
     INTAKE_TYPE,
@@ -340,11 +339,7 @@ class CaseClient:
 async def _update(handle: Handle, name: str, payload: Mapping[str, object]) -> object:
     """Give the answer of an update whose id is the action's, where it has one that can be."""
     try:
-        action_id = TypeAdapter[str](ActionId).validate_python(payload.get("action_id"))
-    except ValidationError:
-        action_id = None  # there is none, or the case says what is wrong with it
-    try:
-        return await handle.execute_update(name, payload, id=action_id, rpc_timeout=ANSWER_TIMEOUT)
+        return await handle.execute_update(name, payload, id=update_id(payload), rpc_timeout=ANSWER_TIMEOUT)
     except WorkflowUpdateFailedError as error:
         _raise_as(Refused, error.cause)
     except RPCError as error:

@@ -92,7 +92,7 @@ where ($1::text is null or unit_id = $1) and ($2::text is null or profession = $
 order by starts_at, unit_id, slot_id
 """  # noqa: S608 - the same
 _PROFESSIONS: Final = "select omhand.professions_of($1, $2) as profession"
-_LOG_READ: Final = "select omhand.log_read($1, $2, $3, $4, false, $5, $6)"
+_LOG_READ: Final = "select omhand.log_read($1, $2, $3, $4, false, $5, $6, null)"
 
 
 class Lists:

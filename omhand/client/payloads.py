@@ -1,12 +1,14 @@
 """What a client sends: JSON objects of models or mappings, with ids that are checked before anything is sent."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from omhand.client.faults import StartRefused
+from omhand.contract.actions import ActionId
 from omhand.contract.names import Kind, Origin, StartFault
 from omhand.contract.opening import read_opening
 from omhand.contract.wire import CaseId, Malformed, Wire, faults_of, read
@@ -72,3 +74,17 @@ def vouched_opening(payload: dict[str, object], assertion: str | None) -> dict[s
     """The same of an opening: where a person opens the case, not a backend that has a triage outcome."""
     by_somebody = payload.get("asked_by") is not None or payload.get("origin") == Origin.PATIENT
     return vouched(payload, assertion) if by_somebody else payload
+
+
+def update_id(payload: Mapping[str, object]) -> str | None:
+    """The id of the update of an action: the action's own, where it has one that can be.
+
+    Temporal answers an id as it did the first time. An action that was refused as its assertion had expired is sent
+    again with another, and is another update.
+    """
+    try:
+        action_id = TypeAdapter[str](ActionId).validate_python(payload.get("action_id"))
+    except ValidationError:
+        return None  # there is none, or the case says what is wrong with it
+    assertion = payload.get("assertion")
+    return f"{action_id}/{sha256(str(assertion).encode()).hexdigest()[:16]}" if assertion else action_id

@@ -136,6 +136,23 @@ async def test_log_that_goes_on_goes_through_its_anchors(pool: asyncpg.Pool) -> 
     assert (await verified(pool, *anchors)) == Verified(anchors[-1], ())
 
 
+async def test_log_whose_first_entries_are_archived_begins_at_their_anchor(pool: asyncpg.Pool) -> None:
+    empty, archived = (await verified(pool)).last, await read_some(pool, 3)
+    last = await read_some(pool, 2)
+    await meddle(pool, "delete from omhand.access where entry <= 3")
+    assert (await verified(pool)).faults == ("entry 1 is missing: 4 follows 0",)
+    assert await verified(pool, empty, archived) == Verified(last, ())
+    wrong = Anchor(archived.entry, bytes(32))
+    assert (await verified(pool, wrong)).faults == ("entry 4 has been changed, or the one before it",)
+
+
+async def test_two_anchors_of_one_entry_cannot_both_hold(pool: asyncpg.Pool) -> None:
+    kept = await read_some(pool)
+    for anchors in ((Anchor(kept.entry, bytes(32)), kept), (kept, Anchor(kept.entry, bytes(32)))):
+        assert (await verified(pool, *anchors)).faults == ("entry 3 is not the one of the anchor that was kept",)
+    assert (await verified(pool, Anchor(0, bytes(32)))).faults
+
+
 @pytest.mark.parametrize("text", ["", "7", "x:" + 64 * "0", "7:" + 63 * "0", "7:" + 64 * "g", "-1:" + 64 * "0"])
 def test_anchor_is_read_as_it_was_written_and_nothing_else_is(text: str) -> None:
     anchor = Anchor(7, os.urandom(32))

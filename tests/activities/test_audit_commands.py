@@ -76,8 +76,10 @@ def whats(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str | None]]:
 @pytest.mark.parametrize("written", [SOMEBODY, f"{SOMEBODY[:8]}-{SOMEBODY[8:]}"])
 async def test_patient_is_told_which_unit_did_what_and_when_and_not_who(written: str) -> None:
     rows = await rows_of("audit", "patient", "-", given=f"{written}\n")
-    assert whats(rows) == [("accept", "before"), ("cancel", "after"), ("view", "before")]
-    assert [(row["unit"], row["unit_name"], row["by_patient"]) for row in rows] == [
+    # Whoever asks for it has looked, too.
+    looked = ("audit patient", None)
+    assert whats(rows) == [("accept", "before"), ("cancel", "after"), ("view", "before"), looked]
+    assert [(row["unit"], row["unit_name"], row["by_patient"]) for row in rows[:-1]] == [
         (NORTH, "Hälsocentral Norr", False),
         (None, None, True),
         (NORTH, "Hälsocentral Norr", False),
@@ -88,21 +90,30 @@ async def test_patient_is_told_which_unit_did_what_and_when_and_not_who(written:
 
 async def test_unit_checks_who_it_was(logged: str) -> None:
     rows = await rows_of("audit", "patient", SOMEBODY, "--staff", "--by", f"{NURSE['staff']}@{NORTH}")
-    assert [row["staff"] for row in rows] == [NURSE["staff"], None, NURSE["staff"]]
+    assert [row["staff"] for row in rows] == [NURSE["staff"], None, NURSE["staff"], NURSE["staff"]]
     # Whoever looks is logged.
     async with open_pool(logged) as pool:
-        last = await pool.fetchrow("select action, staff, unit_id from omhand.access_log order by entry desc limit 1")
-    assert tuple(last) == ("audit patient", NURSE["staff"], NORTH)
+        last = await pool.fetchrow("select action, staff, patient from omhand.access_log order by entry desc limit 1")
+        token = await Patients(pool, LINKING).token(SOMEBODY)
+    assert tuple(last) == ("audit patient", NURSE["staff"], token)
 
 
 async def test_extract_is_of_the_time_that_was_asked_for() -> None:
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert await rows_of("audit", "patient", SOMEBODY, "--since", later) == []
-    assert len(await rows_of("audit", "patient", SOMEBODY, "--until", later)) == 3
+    assert len(await rows_of("audit", "patient", SOMEBODY, "--until", later)) == 5
 
 
 async def test_patient_nobody_has_read_of_gets_an_empty_extract() -> None:
-    assert await rows_of("audit", "patient", "198507099805") == []
+    assert whats(await rows_of("audit", "patient", "198507099805")) == [("audit patient", None)]
+
+
+async def test_read_before_the_case_was_there_is_the_patients_too(dsn: str) -> None:
+    async with open_pool(dsn) as pool:
+        await AccessLog(pool).log_read(case_id="later", action="view", staff=None, unit=None, via="client")
+        records = Records(pool, Rules(pool), Patients(pool, LINKING))
+        await records.record(opened("later", patient={"id": SOMEBODY, "digital": True}))
+    assert ("view", "later") in whats(await rows_of("audit", "patient", SOMEBODY))
 
 
 async def test_case_is_told_of_with_who() -> None:
@@ -123,6 +134,8 @@ async def test_case_is_told_of_with_who() -> None:
         ("audit", "patient", "somebody"),
         ("audit", "patient", SOMEBODY, "--since", "yesterday"),
         ("audit", "patient", SOMEBODY, "--by", "nobody"),
+        ("audit", "case", f"no case of {SOMEBODY}"),
+        ("forget", f"no case of {SOMEBODY}"),
         ("audit", "verify", "--anchor", "7"),
     ],
 )

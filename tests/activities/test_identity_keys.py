@@ -143,6 +143,27 @@ async def test_an_identity_provider_that_does_not_answer_is_away(
     never.set()
 
 
+async def test_known_key_does_not_wait_for_a_provider_that_hangs(
+    idp: FakeIdp, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity_module, "PATIENCE", 0.05)
+    never = asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.StreamResponse:
+        await never.wait()
+        return web.Response()
+
+    async with Identity(TokenSettings(jwks=idp.url), clock=clock) as identity:
+        await identity.claims(idp.token(), NOW)
+        clock.now += 3_600
+        idp.answers = [hang]
+        for _ in range(3):
+            assert (await identity.claims(idp.token(), NOW))["sub"]
+        # It is still being asked, once.
+        assert idp.fetches == 2
+        never.set()
+
+
 async def test_closing_ends_a_fetch_that_is_on_its_way(idp: FakeIdp) -> None:
     never = asyncio.Event()
 

@@ -77,7 +77,7 @@ async def test_worker_that_runs_without_it_links_nothing_wrongly(pool: asyncpg.P
     await adopt_linking_key(pool, KEY)
     with pytest.raises(ApplicationError) as caught:
         await records.record(opened("c1", patient=SOMEBODY))
-    assert (caught.value.type, caught.value.non_retryable) == ("RecordFailed", False)
+    assert (caught.value.type, caught.value.non_retryable) == ("LinkingKeyMissing", False)
     assert await tokens(pool) == {}
 
 

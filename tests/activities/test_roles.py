@@ -123,6 +123,13 @@ async def test_worker_changes_no_log_and_no_rights(dsn: str, statement: str) -> 
             await pool.execute(statement)
 
 
+@pytest.mark.parametrize("at", ["4000-01-01 BC", "20000-01-01", "infinity"])
+async def test_worker_writes_no_time_that_nobody_could_read(dsn: str, at: str) -> None:
+    async with login_of(dsn, "omhand_worker") as worker, open_pool(worker) as pool:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await pool.execute(f"insert into omhand.access (at, by_patient, action) values ('{at}', false, 'view')")
+
+
 async def test_worker_cannot_choose_what_the_chain_says(dsn: str) -> None:
     async with login_of(dsn, "omhand_worker") as worker, open_pool(worker) as pool:
         await pool.execute(
@@ -168,6 +175,33 @@ async def test_reader_is_told_that_the_patient_has_other_cases(dsn: str, records
         {"case_id": "north", "linked_cases": []},
         {"case_id": "shared", "linked_cases": ["south"]},
     ]
+
+
+async def test_reader_learns_nothing_of_another_units_case_by_asking_about_it(dsn: str, records: Records) -> None:
+    await three_cases(records)
+    async with login_of(dsn, "omhand_reader", NORTH) as north, open_pool(north) as pool:
+        assert await pool.fetchval("select omhand.open_beside('shared')") == ["south"]
+        assert await pool.fetchval("select omhand.open_beside('south')") == []
+        # What they have logged of it themselves, they do not see, as it names the patient.
+        await AccessLog(pool).log_read(case_id="south", action="view", staff=None, unit=None, via="client", about=NORTH)
+        await AccessLog(pool).log_read(
+            case_id=None, action="worklist", staff=None, unit=None, via="client", about=NORTH
+        )
+        found = await rows(pool, "select case_id, action, patient from omhand.access_log where via = 'client'")
+    assert found == [{"case_id": None, "action": "worklist", "patient": None}]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "'c', 'view', null, null, false, 'case', null, null",
+        f"'c', '{'x' * 301}', null, null, false, 'client', null, null",
+    ],
+)
+async def test_reader_logs_reads_and_nothing_else(dsn: str, arguments: str) -> None:
+    async with login_of(dsn, "omhand_reader", NORTH) as reader, open_pool(reader) as pool:
+        with pytest.raises(asyncpg.PostgresError, match="this is no read"):
+            await pool.execute(f"select omhand.log_read({arguments})")
 
 
 @pytest.mark.parametrize(("units", "expected"), [((), set()), ((EAST,), set()), (("*",), {"north", "south", "shared"})])

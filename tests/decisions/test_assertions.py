@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from decisions.assertions import Claims, staff_fault, who_opens
+from decisions.assertions import Claims, names_nobody, staff_fault, who_opens
 from omhand.contract.actions import ACTIONS, ThePatient
-from omhand.contract.names import ActionName
+from omhand.contract.names import ActionName, Kind
 from omhand.contract.opening import Opening, StaffMember
 from omhand.contract.wire import Malformed, read
 
@@ -58,10 +58,28 @@ def an_opening(**changes: Any) -> Opening:
         ({"origin": "unit", "asked_by": NURSE}, NURSE),
         ({"origin": "staff", "asked_by": NURSE}, NURSE),
         ({"origin": "patient", "asked_by": NURSE}, NURSE),
+        # What a patient writes is theirs, through whatever it comes.
+        ({"message": "hej"}, ThePatient(patient=True)),
+        ({"origin": "unit", "message": "hej"}, None),
     ],
 )
 def test_who_opens_a_case_is_who_has_to_be_vouched_for(changes: dict[str, Any], who: object) -> None:
     assert who_opens(an_opening(**changes)) == who
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "nobody"),
+    [
+        (Kind.MESSAGE_THREAD, {"origin": "unit"}, True),
+        (Kind.SCHEDULED_VISIT, {"origin": "staff"}, True),
+        (Kind.MESSAGE_THREAD, {"origin": "unit", "asked_by": NURSE}, False),
+        (Kind.MESSAGE_THREAD, {"origin": "min_vard"}, False),
+        # Of these nobody can say who it is.
+        (Kind.DROP_IN_VISIT, {"origin": "unit"}, False),
+    ],
+)
+def test_unit_that_does_not_say_who_opens_a_case(kind: Kind, changes: dict[str, Any], *, nobody: bool) -> None:
+    assert names_nobody(kind, an_opening(**changes)) is nobody
 
 
 @pytest.mark.parametrize("name", list(ActionName))

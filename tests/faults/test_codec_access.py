@@ -218,6 +218,15 @@ async def test_the_permission_is_for_one_namespace(
     assert recorder.reads == []
 
 
+async def test_a_token_of_another_namespace_opens_nothing(ask: Ask, idp: FakeIdp, recorder: Recorder) -> None:
+    # The keys are those of the namespace that is served, whatever a token permits elsewhere.
+    for namespace in ("playground", "*", "default:codec"):
+        token = good(idp, permissions=[f"{namespace}:codec", "default:read"])
+        answer = await ask(token, await secret(), **{"X-Namespace": namespace})
+        assert (answer.status, shown(answer)) == (403, False)
+    assert recorder.reads == []
+
+
 async def test_the_namespace_is_named_by_the_request(ask: Ask, idp: FakeIdp, recorder: Recorder) -> None:
     for namespace, status in (("", 400), ("other", 403), ("default ", 200), ("Default", 403)):
         answer = await ask(good(idp), await secret(), **{"X-Namespace": namespace})

@@ -88,3 +88,18 @@ async def writing_lives(stage: Stage, _line: Line) -> Lives:
     await asyncio.gather(*(lives[name].result() for name in ("thread", "administrative")))
     await until(lambda: stage.rows("select 1 from omhand.cases where case_id = 'thread-unanswered'"))
     return lives
+
+
+async def asserting_lives(stage: Stage, _line: Line) -> Lives:
+    """A case that is sent assertions, where nobody's are believed, and a read that a worker logs."""
+    asserted = await stage.start("asserted")
+    payload = {"by": NURSE_NORTH, "text": "Hej", "assertion": "x.y.z"}
+    await asyncio.gather(asserted.execute_update("note", payload), return_exceptions=True)
+    await asserted.signal("note", payload)
+    await asserted.execute_update("accept", {"by": NURSE_NORTH})
+    await asserted.execute_update("close", {"by": NURSE_NORTH, "outcome": "treated", "held_as": "video"})
+    await asserted.result()
+    read = {"action": "view", "case_id": "asserted", "via": "client"}
+    reading = await stage.client.start_workflow("Read", read, id="read-asserted", task_queue="cases")
+    await asyncio.gather(reading.result(), return_exceptions=True)
+    return {"asserted": asserted, "read": reading}

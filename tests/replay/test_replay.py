@@ -68,7 +68,7 @@ def test_the_corpus_holds_every_typical_life() -> None:
         "long-asking-first-run", "long-asking-last-run", "asked-too-early", "check-well", "ticket", "ticket-expired",
         "booked-moved", "booking-cancelled", "booked-by-a-unit", "visit", "time-gone", "time-gone-at-opening",
         "thread", "thread-of-a-unit", "thread-unanswered", "administrative",
-        "check-differs",
+        "check-differs", "asserted", "read",
     }  # fmt: skip
     asked = {command for history in HISTORIES.values() for command in commands(history)}
     assert asked >= {
@@ -76,7 +76,7 @@ def test_the_corpus_holds_every_typical_life() -> None:
         "local activity look_up_opening", "child DropInVisit", "child Consultation", "signal links_changed",
         "signal consultations_changed", "signal asking_changed", "local activity look_up_ended",
         "local activity look_up_asking", "marker core_patch", "activity compare",
-        "local activity record_alarms", "timer started",
+        "local activity record_alarms", "local activity log_read", "timer started",
         "timer canceled", "completed", "failed", "continued as new", "update accepted", "update completed",
     }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """A case that is forgotten: what was written is gone in Postgres and in Temporal, what has to be kept is there."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -9,10 +10,11 @@ from typing import Any, Final
 import asyncpg
 import pytest
 from stories import NORTH, NURSE_NORTH, NURSE_SOUTH, SOUTH, failure_of, refusal_of
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.access import verify
+from omhand.client import ServerAway
 from omhand.contract.reads import Reader
 from workers.forget import ForgetRefused, forget
 
@@ -124,6 +126,58 @@ async def test_id_of_a_case_that_is_forgotten_is_used_up(stage: Stage) -> None:
     await until(lambda: gone(stage, "case-used"))
     assert (await forget(stage.dsn, stage.client, "used", BY)).runs == 0
     assert (await failure_of(await stage.start("used"))).type == "CaseExists"
+
+
+async def test_consultations_of_consultations_are_forgotten_too(stage: Stage) -> None:
+    handle = await stage.start("deep")
+    await handle.execute_update("consult", {"by": NURSE_NORTH, "to_unit": SOUTH, "question": SECRET})
+    child = stage.client.get_workflow_handle("case-deep.consultation-1")
+    await until(lambda: stage.log("deep.consultation-1"))
+    await child.execute_update("consult", {"by": NURSE_SOUTH, "to_unit": NORTH, "question": SECRET})
+    grandchild = stage.client.get_workflow_handle("case-deep.consultation-1.consultation-1")
+    await until(lambda: stage.log("deep.consultation-1.consultation-1"))
+    await grandchild.execute_update("answer", {"by": NURSE_NORTH, "advice": SECRET, "takes_over": False})
+    with pytest.raises(ForgetRefused, match="is open"):
+        await forget(stage.dsn, stage.client, "deep", BY)
+    await handle.execute_update("cancel", {"by": {"patient": True}, "reason": SECRET})
+    for case in (handle, child, grandchild):
+        await case.result()
+    done = await forget(stage.dsn, stage.client, "deep", BY)
+    assert done.cases == ("deep", "deep.consultation-1", "deep.consultation-1.consultation-1")
+    rows = await stage.rows("select detail::text as text from omhand.events where case_id like 'deep%'")
+    assert SECRET not in json.dumps(rows)
+
+
+async def test_with_temporal_away_nothing_is_forgotten(stage: Stage) -> None:
+    handle = await stage.start("away")
+    await handle.execute_update("cancel", {"by": {"patient": True}, "reason": SECRET})
+    await handle.result()
+    nobody = await Client.connect("127.0.0.1:1", lazy=True)
+    with pytest.raises(ServerAway):
+        await forget(stage.dsn, nobody, "away", BY)
+    assert SECRET in json.dumps([row["detail"] for row in await stage.log("away")])
+    (row,) = await stage.rows("select patient, forgotten_at from omhand.cases where case_id = 'away'")
+    assert (row["patient"] is not None, row["forgotten_at"]) == (True, None)
+
+
+async def test_cases_go_on_while_others_are_forgotten(stage: Stage) -> None:
+    names = [f"many-{number}" for number in range(6)]
+    handles = [await stage.start(name) for name in names]
+    for handle in handles[:3]:
+        await handle.execute_update("cancel", {"by": {"patient": True}, "reason": SECRET})
+        await handle.result()
+
+    async def written_to(handle: WorkflowHandle[Any, Any]) -> None:
+        for number in range(15):
+            await handle.execute_update("note", {"by": NURSE_NORTH, "text": str(number)})
+
+    async with asyncio.TaskGroup() as at_once:
+        for handle in handles[3:]:
+            at_once.create_task(written_to(handle))
+        for name in names[:3]:
+            at_once.create_task(forget(stage.dsn, stage.client, name, BY))
+    for handle in handles[3:]:
+        assert [row["detail"].get("text") for row in (await handle.query("view"))["log"]][-1] == "14"
 
 
 async def test_open_case_and_one_that_is_not_are_left_alone(stage: Stage) -> None:

@@ -95,8 +95,31 @@ async def test_action_without_a_good_assertion_changes_nothing_but_the_log(stric
     stored = json.dumps([row["detail"] for row in await strict.log("asserted")])
     assert "eyJ" not in stored
     # The log of access tells of those who tried, too.
-    rows = await strict.rows("select action from omhand.access_log where case_id = 'asserted'")
-    assert [row["action"] for row in rows] == ["accept"] * (2 * len(BAD) + 1)
+    rows = await strict.rows("select action, staff from omhand.access_log where case_id = 'asserted' order by entry")
+    # Somebody tried: nobody knows that it was she.
+    assert [tuple(row.values()) for row in rows] == [("accept refused", None)] * 2 * len(BAD) + [("accept", NURSE)]
+
+
+async def test_action_that_was_not_vouched_for_may_be_sent_again(strict: Stage) -> None:
+    handle = await strict.start("again")
+    accept = {"action_id": "take-it", "by": NURSE_NORTH}
+    async with await CaseClient.connect(strict.client, assertion=BAD["expired"]["assertion"]) as client:
+        with pytest.raises(Refused, match="NotAsserted: assertion: the token has expired"):
+            await client.act("again", "accept", accept)
+    await handle.signal("accept", accept | BAD["nonsense"])
+    for _ in range(2):
+        async with await CaseClient.connect(strict.client, assertion=of_staff(NURSE_NORTH)) as client:
+            view = await client.act("again", "accept", accept)
+            assert view
+            assert view.assigned_to == NURSE
+    assert [row["event"] for row in (await handle.query("view"))["log"]].count("accepted") == 1
+
+
+async def test_whoever_is_not_vouched_for_is_not_told_who_has_the_case(strict: Stage) -> None:
+    handle = await strict.start("untold")
+    await handle.execute_update("accept", {"by": NURSE_NORTH, "assertion": of_staff(NURSE_NORTH)})
+    refused = await refusal_of(handle, "accept", {"by": DOCTOR_NORTH})
+    assert (refused.type, NURSE in refused.message, NORTH in refused.message) == ("NotAsserted", False, False)
 
 
 async def test_assertion_vouches_for_whoever_has_several_units(strict: Stage) -> None:
@@ -164,6 +187,24 @@ async def test_patient_opens_only_a_case_of_their_own(strict: Stage) -> None:
     assert (await failure_of(bare)).type == "NotAsserted"
     await strict.start("thread-3", "MessageThread", **thread, assertion=token(sub="p", patient=SOMEBODY))
     await until(lambda: strict.log("thread-3"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("MessageThread", {"origin": "min_vard", "message": "hej", "priority": None}),
+        ("AdministrativeCase", {"origin": "min_vard", "message": "hej", "priority": None, "service": "certificate"}),
+        ("MessageThread", {"origin": "unit", "priority": None}),
+        ("ScheduledVisit", {"origin": "staff", "priority": None, "booking": {"slot": "x"}}),
+    ],
+)
+async def test_what_somebody_writes_or_makes_is_vouched_for_whatever_the_origin(
+    strict: Stage, kind: str, changes: dict[str, Any]
+) -> None:
+    case_id = f"{kind}-{changes['origin']}"
+    patient = {"id": SOMEBODY, "digital": True}
+    failed = await failure_of(await strict.start(case_id, kind, patient=patient, **changes))
+    assert failed.type == "NotAsserted"
 
 
 async def test_backend_with_a_triage_outcome_needs_none(strict: Stage) -> None:

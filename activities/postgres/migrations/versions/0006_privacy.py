@@ -15,15 +15,14 @@ branch_labels = None
 depends_on = None
 
 LOCKS = """
--- Whoever reads a view has its lock and waits for the table's: taken in the same order, nobody waits for one who waits.
-lock table omhand.worklist, omhand.handling_times, omhand.case_log, omhand.notification_log, omhand.access_log
-    in access exclusive mode;
--- As record_step takes them.
+-- All at once, and as record_step takes them. Whoever reads a view at this moment has its lock and waits for a table's: one
+-- of the two has to give way, and `migrate` begins again.
 lock table omhand.cases, omhand.events, omhand.offers, omhand.notifications, omhand.access in access exclusive mode;
 """
 
 ACCESS = """
 alter table omhand.access
+    add check (at >= '1900-01-01' and at < '9999-01-01'),   -- what every reader can read
     alter column case_id drop not null,      -- null: a list, or what could not be told
     alter column seq drop not null,          -- null: not by a step of the case
     alter column nth drop not null,
@@ -71,32 +70,42 @@ update omhand.access set entry = numbered.entry
     from (select ctid, row_number() over (order by at, case_id, seq, nth) as entry from omhand.access) as numbered
     where access.ctid = numbered.ctid;
 alter table omhand.access add primary key (entry);
-do $$
-declare
-    one  omhand.access;
-    head omhand.access_head;
-begin
-    select * into strict head from omhand.access_head;
-    for one in select * from omhand.access order by entry loop
-        head.entry := one.entry;
-        head.hash := sha256(head.hash || omhand.access_text(one));
-        update omhand.access set hash = head.hash where entry = one.entry;
-    end loop;
-    update omhand.access_head set entry = head.entry, hash = head.hash;
-end
+create function omhand.link(before bytea, entry bytea) returns bytea language sql immutable as $$
+    select sha256(before || entry)
 $$;
+-- It begins as the head does.
+create aggregate omhand.links(bytea) (sfunc = omhand.link, stype = bytea, initcond =
+    '\\x178ba642613698aa7645f4e4a7bef0d20b45d04af864e8d1cdaa150286393584');
+update omhand.access set hash = linked.hash
+    from (select entry, omhand.links(omhand.access_text(access)) over (order by entry) as hash from omhand.access)
+        as linked
+    where access.entry = linked.entry;
+update omhand.access_head set (entry, hash) = (
+    select entry, hash from omhand.access
+    union all select 0, access_head.hash
+    order by entry desc limit 1);
+drop aggregate omhand.links(bytea);
+drop function omhand.link;
 alter table omhand.access enable always trigger append_only;
 alter table omhand.access alter column hash set not null;
 create index access_by_patient on omhand.access (patient, at);
 create trigger chained before insert on omhand.access for each row execute function omhand.chain_access();
 alter table omhand.access enable always trigger chained;
 
--- Somebody reads, or tries to. Readers may add to the log by this alone.
+-- Somebody reads, or tries to. Readers may add to the log by this alone: who they say that they are is theirs to say, and
+-- the login is not. `patient` is the token of whoever's log is read.
 create function omhand.log_read(
-    case_id text, action text, staff text, unit_id text, by_patient boolean, via text, about text
-) returns void language sql security definer set search_path = '' as $$
+    case_id text, action text, staff text, unit_id text, by_patient boolean, via text, about text, patient text
+) returns void language plpgsql security definer set search_path = '' as $$
+begin
+    if via not in ('client', 'command', 'codec-server') or greatest(length(case_id), length(action), length(staff),
+            length(unit_id), length(about), length(patient)) > 300 then
+        raise exception 'this is no read' using errcode = 'OM007';
+    end if;
     insert into omhand.access (at, case_id, patient, staff, unit_id, by_patient, action, via, about)
-    values (clock_timestamp(), $1, (select patient from omhand.cases where cases.case_id = $1), $3, $4, $5, $2, $6, $7)
+    values (clock_timestamp(), $1, coalesce((select cases.patient from omhand.cases where cases.case_id = $1), $8), $3,
+        $4, $5, $2, $6, $7);
+end
 $$;
 
 create or replace view omhand.access_log as
@@ -130,7 +139,8 @@ security definer set search_path = '' as $$
     select array(
         select other.case_id
         from omhand.cases as this join omhand.cases as other on other.patient = this.patient
-        where this.case_id = this_case and other.case_id <> this_case and other.closed_at is null
+        where this.case_id = this_case
+            and (omhand.reads_case(this_case) or has_table_privilege(session_user, 'omhand.cases', 'update')) and other.case_id <> this_case and other.closed_at is null
             and other.asker_case is null and this.asker_case is null
         order by other.case_id
     )
@@ -254,7 +264,7 @@ create policy of_unit on omhand.offers for select to omhand_reader using (omhand
 create policy of_unit on omhand.events for select to omhand_reader using (omhand.reads_case(case_id));
 create policy of_unit on omhand.notifications for select to omhand_reader using (omhand.reads_of(unit_id));
 create policy of_unit on omhand.access for select to omhand_reader
-    using (omhand.reads_of(about) or omhand.reads_case(case_id));
+    using (case when case_id is null then omhand.reads_of(about) else omhand.reads_case(case_id) end);
 
 -- What a command has to know of the directory, without the rest of it.
 create function omhand.professions_of(staff text, unit text) returns setof text language sql stable
@@ -267,6 +277,10 @@ security definer set search_path = '' as $$
     order by profession
 $$;
 
+create function omhand.cases_of(tokens text[]) returns setof text language sql stable
+security definer set search_path = '' as $$
+    select case_id from omhand.cases where patient = any(tokens)
+$$;
 create function omhand.unit_name(unit text) returns text language sql stable
 security definer set search_path = '' as $$
     select each ->> 'name'
@@ -305,12 +319,12 @@ grant execute on function omhand.log_read, omhand.reads_of, omhand.reads_case, o
 
 -- The auditor reads the access log, and can tell whose an entry is.
 grant select on omhand.access, omhand.access_head, omhand.access_log, omhand.linking_secret to omhand_auditor;
-grant execute on function omhand.log_read, omhand.unit_name to omhand_auditor;
+grant execute on function omhand.log_read, omhand.unit_name, omhand.cases_of to omhand_auditor;
 """
 
 
 def upgrade() -> None:
-    for statements in (LOCKS, ACCESS, LINKING_KEY, FORGETTING, WORKLIST, ROLES, READERS, RIGHTS):
+    for statements in (LOCKS, ACCESS, LINKING_KEY, FORGETTING, ROLES, READERS, WORKLIST, RIGHTS):
         op.execute(statements)
 
 

@@ -126,7 +126,7 @@ async def test_worker_changes_no_log_and_no_rights(dsn: str, statement: str) -> 
 @pytest.mark.parametrize("at", ["4000-01-01 BC", "20000-01-01", "infinity"])
 async def test_worker_writes_no_time_that_nobody_could_read(dsn: str, at: str) -> None:
     async with login_of(dsn, "omhand_worker") as worker, open_pool(worker) as pool:
-        with pytest.raises(asyncpg.CheckViolationError):
+        with pytest.raises((asyncpg.CheckViolationError, asyncpg.FeatureNotSupportedError)):
             await pool.execute(f"insert into omhand.access (at, by_patient, action) values ('{at}', false, 'view')")
 
 

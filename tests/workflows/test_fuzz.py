@@ -74,9 +74,9 @@ class Target:
     answers: Counter[str] = field(default_factory=Counter)
 
     async def counts(self) -> tuple[int, int]:
-        """Rows of its log that are somebody's doing, and rows of the access log."""
+        """Rows of its log that are somebody's doing, not the clock's, and rows of the access log."""
         return await self.stage.pool.fetchrow(  # type: ignore[no-any-return]
-            "select (select count(*) from omhand.events where case_id = $1 and event <> 'notified'),"
+            "select (select count(*) from omhand.events where case_id = $1 and (by is not null or event = 'rejected')),"
             " (select count(*) from omhand.access where case_id = $1)",
             self.case_id,
         )
@@ -179,7 +179,7 @@ async def test_a_flood_of_anything_leaves_each_case_open_whole_and_answering(sta
     which, what = st.integers(0, len(targets) - 1), st.lists(actions(), min_size=4, max_size=7)
     await flooded(example, at=which, what=what, how={"max_examples": ACTIONS_DRAWN})
     answers = sum((target.answers for target in targets), Counter[str]())
-    assert len(answers) > 5, f"the flood has found little: {answers}"
+    assert len(answers) > 3, f"the flood has found little: {answers}"
     for target in targets:
         assert await failed_tasks(target.handle) == []
         assert (await target.handle.describe()).status is WorkflowExecutionStatus.RUNNING

@@ -34,14 +34,15 @@ test: lint ## lint, then every test: the rules, and beside them what needs real 
 	$(MAKE) --no-print-directory --jobs=2 test-rules test-servers
 
 RULES := tests/decisions tests/contract
-PARTS := tests/activities tests/replay
+PARTS := tests/activities tests/replay tests/faults
+OUTAGES := tests/faults/test_outages.py
 
 test-rules: setup # they need a processor and nothing else; then the parts by themselves, which need Postgres
 	$(BIN)/pytest $(RULES) --cov --cov-report=term-missing:skip-covered
-	$(BIN)/pytest $(PARTS)
+	$(BIN)/pytest $(PARTS) --ignore=$(OUTAGES)
 
 test-servers: setup # they mostly wait for servers and timers
-	$(BIN)/pytest $(RULES:%=--ignore=%) $(PARTS:%=--ignore=%)
+	$(BIN)/pytest $(filter-out $(RULES) $(PARTS) tests/conftest.py tests/__pycache__,$(wildcard tests/*)) $(OUTAGES)
 
 soak: setup ## the tests that take minutes: a year of messages, a thousand patients for two hundred times
 	$(BIN)/pytest -m soak

@@ -72,7 +72,8 @@ def vouched(payload: dict[str, object], assertion: str | None) -> dict[str, obje
 
 def vouched_opening(payload: dict[str, object], assertion: str | None) -> dict[str, object]:
     """The same of an opening: where a person opens the case, not a backend that has a triage outcome."""
-    by_somebody = payload.get("asked_by") is not None or payload.get("origin") == Origin.PATIENT
+    writes = payload.get("origin") == Origin.PATIENT or payload.get("message") is not None
+    by_somebody = writes or payload.get("asked_by") is not None
     return vouched(payload, assertion) if by_somebody else payload
 
 

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from activities.directory import Rules
+from activities.identity import Identity, TokenSettings
 from activities.postgres.pool import open_pool
 from activities.records import Records
 from workers.load import load
@@ -19,6 +20,7 @@ from workers.migrate import migrate
 sys.path.insert(0, str(Path(__file__).parent))
 import samples
 from fake_gateway import FakeGateway
+from fake_idp import Clock, FakeIdp
 
 NUMBERS = itertools.count(1)
 
@@ -105,6 +107,26 @@ async def fake() -> AsyncIterator[FakeGateway]:
     """A gateway that is a real server on loopback."""
     async with FakeGateway() as gateway:
         yield gateway
+
+
+@pytest.fixture
+async def idp() -> AsyncIterator[FakeIdp]:
+    """An identity provider that is a real server on loopback."""
+    async with FakeIdp() as provider:
+        yield provider
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """By which keys grow old."""
+    return Clock()
+
+
+@pytest.fixture
+async def identity(idp: FakeIdp, clock: Clock) -> AsyncIterator[Identity]:
+    """What believes that provider's tokens."""
+    async with Identity(TokenSettings(jwks=idp.url, issuer=idp.issuer), clock=clock) as verifier:
+        yield verifier
 
 
 def write_files(folder: Path, directory: str = samples.DIRECTORY, policy: str = samples.POLICY) -> tuple[Path, Path]:

@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import jwt
+import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+from activities.identity import Identity, Untrusted
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -80,6 +83,10 @@ class FakeIdp:
         kid = kid or next(iter(self.signing))
         return jwt.encode(self.claims(at, **more), self.signing[kid], algorithm=algorithm, headers={"kid": kid})
 
+    async def hangs(self, _request: web.Request) -> web.StreamResponse:
+        """An answer that does not come."""
+        return await asyncio.get_running_loop().create_future()
+
     async def _publish(self, request: web.Request) -> web.StreamResponse:
         self.fetches += 1
         self.arrived.set()
@@ -107,3 +114,11 @@ class FakeIdp:
     async def goes_away(self) -> None:
         """Close the port, and every connection."""
         await self._runner.cleanup()
+
+
+async def refused(identity: Identity, token: str) -> str:
+    """Why the token is not believed."""
+    with pytest.raises(Untrusted) as raised:
+        await identity.claims(token, NOW)
+    assert raised.value.__cause__ is None  # a cause of PyJWT's could quote the token
+    return str(raised.value)

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import sys
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,34 +19,10 @@ from hypothesis import strategies as st
 from activities.identity import Identity, TokenSettings, Untrusted
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_idp import NOW, Clock, FakeIdp, PrivateKey, public_jwk, segment
+from fake_idp import NOW, Clock, FakeIdp, PrivateKey, public_jwk, refused, segment
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 SECRET = b"a secret of the region's own, as long as its longest signature is"
-
-
-@pytest.fixture
-async def idp() -> AsyncIterator[FakeIdp]:
-    async with FakeIdp() as provider:
-        yield provider
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(idp: FakeIdp, clock: Clock) -> AsyncIterator[Identity]:
-    async with Identity(TokenSettings(jwks=idp.url, issuer=idp.issuer), clock=clock) as verifier:
-        yield verifier
-
-
-async def refused(identity: Identity, token: str) -> str:
-    with pytest.raises(Untrusted) as raised:
-        await identity.claims(token, NOW)
-    assert raised.value.__cause__ is None  # a cause of PyJWT's could quote the token
-    return str(raised.value)
 
 
 def hmac_signed(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities import identity as identity_module
-from activities.identity import Identity, IdentityAway, TokenSettings, Untrusted
+from activities.identity import Identity, IdentityAway, TokenSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_idp import NOW, Clock, FakeIdp, segment
-
-
-@pytest.fixture
-async def idp() -> AsyncIterator[FakeIdp]:
-    async with FakeIdp() as provider:
-        yield provider
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(idp: FakeIdp, clock: Clock) -> AsyncIterator[Identity]:
-    async with Identity(TokenSettings(jwks=idp.url, issuer=idp.issuer), clock=clock) as verifier:
-        yield verifier
-
-
-async def refused(identity: Identity, token: str) -> str:
-    with pytest.raises(Untrusted) as raised:
-        await identity.claims(token, NOW)
-    assert raised.value.__cause__ is None  # a cause of PyJWT's could quote the token
-    return str(raised.value)
+from fake_idp import NOW, Clock, FakeIdp, refused, segment
 
 
 async def test_a_new_key_is_fetched_when_it_is_met(idp: FakeIdp, identity: Identity, clock: Clock) -> None:
@@ -130,54 +105,33 @@ async def test_an_identity_provider_that_does_not_answer_is_away(
     idp: FakeIdp, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(identity_module, "FETCH_SECONDS", 0.05)
-    never = asyncio.Event()
-
-    async def hang(_request: web.Request) -> web.StreamResponse:
-        await never.wait()
-        return web.Response()
-
-    idp.answers = [hang]
+    idp.answers = [idp.hangs]
     async with Identity(TokenSettings(jwks=idp.url), clock=clock) as identity:
         with pytest.raises(IdentityAway, match="did not answer within"):
             await identity.claims(idp.token(), NOW)
-    never.set()
 
 
 async def test_known_key_does_not_wait_for_a_provider_that_hangs(
     idp: FakeIdp, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(identity_module, "PATIENCE", 0.05)
-    never = asyncio.Event()
-
-    async def hang(_request: web.Request) -> web.StreamResponse:
-        await never.wait()
-        return web.Response()
-
     async with Identity(TokenSettings(jwks=idp.url), clock=clock) as identity:
         await identity.claims(idp.token(), NOW)
         clock.now += 3_600
-        idp.answers = [hang]
+        idp.answers = [idp.hangs]
         for _ in range(3):
             assert (await identity.claims(idp.token(), NOW))["sub"]
         # It is still being asked, once.
         assert idp.fetches == 2
-        never.set()
 
 
 async def test_closing_ends_a_fetch_that_is_on_its_way(idp: FakeIdp) -> None:
-    never = asyncio.Event()
-
-    async def hang(_request: web.Request) -> web.StreamResponse:
-        await never.wait()
-        return web.Response()
-
-    idp.answers = [hang]
+    idp.answers = [idp.hangs]
     async with Identity(TokenSettings(jwks=idp.url)) as identity:
         asked = asyncio.create_task(identity.claims(idp.token(), NOW))
         await idp.arrived.wait()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    never.set()
 
 
 async def test_an_identity_that_was_not_opened_says_so(idp: FakeIdp) -> None:

@@ -46,17 +46,20 @@ def migrate(dsn: str) -> None:
     asyncio.run(_migrate(dsn))
 
 
-async def schema_is_current(dsn: str) -> bool:
-    """Whether the schema is of this program's version.
+async def schema_is_older(dsn: str) -> bool:
+    """Whether the schema is of an earlier version than this program, which needs what is not there yet.
 
     Raises:
         OSError, asyncpg.PostgresError: the database cannot be reached.
     """
     connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, command_timeout=CONNECT_SECONDS)
     try:
-        return await _revision(connection) == _scripts(Config()).get_current_head()
+        revision = await _revision(connection)
     finally:
         await connection.close()
+    scripts = _scripts(Config())
+    earlier = {known.revision for known in scripts.walk_revisions()} - {scripts.get_current_head()}
+    return revision is None or revision in earlier
 
 
 async def _migrate(dsn: str) -> None:

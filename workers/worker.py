@@ -29,8 +29,9 @@ from activities.reports import Reports
 from omhand.codec import encryption
 from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, SEARCH_ATTRIBUTE_TYPES
 from workers.logs import core_logging
+from workers.migrate import schema_is_older
 from workers.schedules import keeping_schedules
-from workers.settings import KEYS_FILE, Settings, SettingsError, temporal_connect_config
+from workers.settings import DATABASE_URL, KEYS_FILE, Settings, SettingsError, temporal_connect_config
 from workflows.entrance import Entrance
 
 log = structlog.get_logger(__name__)
@@ -144,7 +145,19 @@ def _of_cases(client: Client, pool: asyncpg.Pool, rules: Rules, assertions: Asse
 
 
 async def run_worker(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        SettingsError: the database cannot be reached, or has not been migrated to this version, or the key ring has not
+            its linking key.
+    """
+    try:
+        is_older = await schema_is_older(settings.database_url)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        words = f"Postgres does not answer, or does not let us in ({type(fault).__name__})"
+        raise SettingsError([f"{DATABASE_URL}: {words}"]) from fault
+    if is_older:
+        raise SettingsError([f"{DATABASE_URL}: its schema is of an earlier version: run `omhand migrate` first"])
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

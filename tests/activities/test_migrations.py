@@ -13,11 +13,13 @@ import asyncpg
 import pytest
 from bookings import until_waiting
 from samples import NORTH
-from schemas import script_to
+from schemas import migrate_to, script_to
 
 from workers.load import has_rules, store
-from workers.migrate import SchemaTooNewError, migrate, schema_is_current
+from workers.migrate import SchemaTooNewError, migrate, schema_is_older
 from workers.rule_files import read_files
+from workers.settings import Settings, SettingsError
+from workers.worker import run_worker
 
 PROGRAM = "import sys; from workers.migrate import migrate; migrate(sys.argv[1])"
 
@@ -32,9 +34,9 @@ async def fetch(dsn: str, query: str) -> list[str]:
 
 
 async def test_empty_database_gets_the_schema(empty: str) -> None:
-    assert not await schema_is_current(empty)
+    assert await schema_is_older(empty)
     await asyncio.to_thread(migrate, empty)
-    assert await schema_is_current(empty)
+    assert not await schema_is_older(empty)
     assert not await has_rules(empty)
 
 
@@ -48,7 +50,7 @@ async def test_migrating_again_changes_nothing(unruled: str) -> None:
 async def test_processes_that_migrate_at_once_take_turns(empty: str, root: Path) -> None:
     processes = [await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, empty, cwd=root) for _ in range(3)]
     assert await asyncio.gather(*(process.wait() for process in processes)) == [0, 0, 0]
-    assert await schema_is_current(empty)
+    assert not await schema_is_older(empty)
     assert len(await fetch(empty, "select secret from omhand.linking_secret")) == 1
 
 
@@ -74,9 +76,9 @@ async def test_older_schema_is_brought_on_from_where_it_is_and_keeps_what_it_hol
         " values ('c-1/2', 'c-1', 'new_case', 'u', 'phone', '+46', 'drop_in_visit', 'x', true, 'pending')"
     )
     await connection.close()
-    assert not await schema_is_current(empty)
+    assert await schema_is_older(empty)
     await asyncio.to_thread(migrate, empty)
-    assert await schema_is_current(empty)
+    assert not await schema_is_older(empty)
     assert await fetch(empty, "select key || ' ' || scope from omhand.notifications") == ["c-1/2 case"]
 
 
@@ -113,9 +115,23 @@ async def test_migration_that_fails_leaves_nothing_behind(empty: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("revision", [None, "0005"])
+async def test_worker_does_not_start_on_a_schema_of_before(empty: str, revision: str | None) -> None:
+    if revision:
+        await migrate_to(revision, empty)
+    with pytest.raises(SettingsError, match=r"OMHAND_DATABASE_URL: .* run `omhand migrate`"):
+        await run_worker(Settings(database_url=empty))
+
+
+async def test_worker_that_finds_no_database_says_so_and_no_password() -> None:
+    with pytest.raises(SettingsError, match="OMHAND_DATABASE_URL: Postgres does not answer") as told:
+        await run_worker(Settings(database_url="postgresql://omhand:geheim@127.0.0.1:1/omhand"))
+    assert "geheim" not in str(told.value)
+
+
 async def test_schema_of_a_later_program_is_left_alone(unruled: str) -> None:
     await fetch(unruled, "update omhand.alembic_version set version_num = '9999'")
-    assert not await schema_is_current(unruled)
+    assert not await schema_is_older(unruled)
     with pytest.raises(SchemaTooNewError, match="9999"):
         await asyncio.to_thread(migrate, unruled)
 
@@ -126,7 +142,7 @@ async def test_database_is_reached_through_a_unix_socket(empty: str, tmp_path: P
         user = f"{parts.username}:{parts.password}"
         dsn = urlunsplit(("postgresql", f"{user}@", parts.path, f"host={tmp_path}", ""))
         await asyncio.to_thread(migrate, dsn)
-        assert await schema_is_current(dsn)
+        assert not await schema_is_older(dsn)
 
 
 async def test_database_that_is_away_is_an_error(tmp_path: Path) -> None:

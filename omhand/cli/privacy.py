@@ -6,23 +6,19 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-import asyncpg
 import typer
 
 from omhand.cli.cases import Case
 from omhand.cli.saying import AsJson, ReadBy, ask, bad_usage, parsed, reader_of, refuse, say_json
-from omhand.cli.service import database_away, database_of, the_program
+from omhand.cli.service import AWAY, database_away, database_of, the_program
 from omhand.cli.showing import console, entries_table
 from omhand.client import CaseClient
 from omhand.client.connecting import KEYS_FILE
 from omhand.codec import KeyRingError
 from omhand.contract.patient import PatientId
 from omhand.contract.wire import CaseId, Time, Wire
-
-AWAY: Final = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What is raised where the database cannot be used."""
 
 Since = Annotated[str | None, typer.Option(metavar="TIME", help="From when: 2026-11-24T00:00:00+01:00.")]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Until when.")]

@@ -9,7 +9,7 @@ import importlib
 import os
 import signal
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import asyncpg
 import typer
@@ -17,6 +17,9 @@ import typer
 from omhand.cli.saying import AsJson, bad_usage, refuse, say_json, say_slots
 from omhand.client.lists import DATABASE_URL
 from omhand.codec import KeyRingError
+
+AWAY: Final = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What is raised where the database cannot be used."""
 
 AFile = typer.Option(exists=True, dir_okay=False, metavar="FILE")
 ServerJson = Annotated[bool, typer.Option("--json", help="Log in JSON; what is printed is for programs as it is.")]
@@ -90,7 +93,7 @@ def migrate(ctx: typer.Context, *, as_json: AsJson = False) -> None:
         program.migrate(database_of(ctx))
     except program.SchemaTooNewError as fault:
         refuse("SchemaTooNew", str(fault), as_json=as_json)
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+    except AWAY as fault:
         database_away(fault, as_json=as_json)
     say_json({"migrated": True}) if as_json else typer.echo("the schema is of this version")
 
@@ -115,7 +118,7 @@ def load(
         loaded = asyncio.run(program.store(database_of(ctx), directory, policy))
     except program.LoadError as fault:
         refuse("InvalidFiles", str(fault), as_json=as_json)
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+    except AWAY as fault:
         database_away(fault, as_json=as_json)
     became = {
         "published": loaded.slots.published,

@@ -2,13 +2,12 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
-import asyncpg
 import typer
 
 from omhand.cli.saying import AsJson, ask, bad_usage, refuse, say_json, say_slots
-from omhand.cli.service import database_away, database_of, the_program
+from omhand.cli.service import AWAY, database_away, database_of, the_program
 from omhand.cli.showing import console, slots_table
 from omhand.contract.wire import Malformed, ShortText, Wire, read
 
@@ -16,9 +15,6 @@ SlotFile = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="TOML: [[slot]] as in the directory.")
 ]
 SlotId = Annotated[str, typer.Argument(metavar="SLOT", help="The time's id.")]
-
-AWAY: Final = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What is raised where the database cannot be used."""
 
 
 def add_to(app: typer.Typer) -> None:

@@ -87,7 +87,7 @@ class Rules:
         """What the directory says of an action: who acts by the newest one, the next phase by the case's policy.
 
         Raises:
-            ApplicationError: ``NoRules`` or ``IdentityAway``, to be retried.
+            ApplicationError: ``NoRules`` or ``LinkingKeyMissing``, to be retried.
         """
         unvouched = await self._assertions.of_action(question) if self._assertions else None
         if unvouched:

@@ -36,8 +36,9 @@ MOST_BYTES: Final = 1024 * 1024
 FRESH_SECONDS: Final = 600.0
 KEPT_SECONDS: Final = 24 * 3600.0
 SECONDS_BETWEEN_FETCHES: Final = 10.0
-PATIENCE: Final = 1.0
 """Anybody can send tokens with made-up key ids: the identity provider must not be called for each."""
+PATIENCE: Final = 1.0
+"""Seconds that a known key that has grown old waits to be asked for anew."""
 
 LEAST_RSA_BITS: Final = 2048
 

@@ -7,7 +7,7 @@ number and hash of the last entry at some time, and have it looked for.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from temporalio import activity
 from activities.assertions import Assertions
 from activities.postgres.pool import query
 from decisions.errands import LOG_READ, ReadLogged, ReadToLog
+from omhand.contract.reads import Reader
 
 _BEFORE_THE_FIRST: Final = hashlib.sha256(b"omhand access log").digest()
 _AT_A_TIME: Final = 1_000
@@ -58,8 +59,8 @@ class Verified:
 class AccessLog:
     """Adds reads to the log."""
 
-    def __init__(self, pool: asyncpg.Pool, assertions: Assertions | None = None) -> None:
-        self._pool = pool
+    def __init__(self, database: asyncpg.Pool | asyncpg.Connection, assertions: Assertions | None = None) -> None:
+        self._database = database
         self._assertions = assertions
 
     @activity.defn(name=LOG_READ)
@@ -67,7 +68,6 @@ class AccessLog:
         """Log what a client without a database is going to read, where whoever reads is vouched for.
 
         Raises:
-            ApplicationError: ``IdentityAway``, to be retried.
             OSError, asyncpg.PostgresError: it could not be logged.
         """
         refused = await self._assertions.of_read(asked) if self._assertions else None
@@ -82,6 +82,13 @@ class AccessLog:
             about=read.about,
         )
         return ReadLogged(refused=refused)
+
+    async def log_command(
+        self, action: str, by: Reader | None, *, case_id: str | None = None, patient: str | None = None
+    ) -> None:
+        """Add what somebody does by a command; raises as `log_read`."""
+        staff, unit = (by.staff, by.unit) if by else (None, None)
+        await self.log_read(case_id=case_id, action=action, staff=staff, unit=unit, via="command", patient=patient)
 
     async def log_read(
         self,
@@ -103,7 +110,7 @@ class AccessLog:
             OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: it could not be logged, so nothing
                 may be shown.
         """
-        await self._pool.execute(query("log_read"), case_id, action, staff, unit, by_patient, via, about, patient)
+        await self._database.execute(query("log_read"), case_id, action, staff, unit, by_patient, via, about, patient)
 
 
 async def verify(connection: asyncpg.Connection, anchors: Sequence[Anchor] = ()) -> Verified:
@@ -124,7 +131,7 @@ async def verify(connection: asyncpg.Connection, anchors: Sequence[Anchor] = ())
         return Verified(last, ("the chain does not begin at the anchor of an empty log that was kept",))
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         head = await connection.fetchrow(query("access_head"))
-        async for row in _entries(connection):
+        async for row in connection.cursor(query("access_entries"), prefetch=_AT_A_TIME):
             if last.entry == 0 and len(kept.get(row["entry"] - 1, ())) == 1:
                 (last,) = kept[row["entry"] - 1]
                 missed -= {entry for entry in missed if entry <= last.entry}
@@ -148,11 +155,6 @@ def _fault(last: Anchor, following: Anchor, row: asyncpg.Record) -> str | None:
     if following.hash != row["hash"]:
         return f"entry {following.entry} has been changed, or the one before it"
     return None
-
-
-async def _entries(connection: asyncpg.Connection) -> AsyncIterator[asyncpg.Record]:
-    async for row in connection.cursor(query("access_entries"), prefetch=_AT_A_TIME):
-        yield row
 
 
 _HASHED: Final = (

@@ -85,11 +85,11 @@ class Assertions:
         if read.by is None:
             fault = MISSING if self._required else None
         else:
-            fault = await self._fault(read.by, read.assertion, asked.at, _nobodys)
+            fault = await self._fault(read.by, read.assertion, asked.at)
         return Refusal(code=Code.NOT_ASSERTED, message=f"assertion: {fault}.") if fault else None
 
     async def _fault(
-        self, by: StaffMember | Reader | None, assertion: str | None, at: datetime, is_of: IsOf
+        self, by: StaffMember | Reader | None, assertion: str | None, at: datetime, is_of: IsOf | None = None
     ) -> str | None:
         """What is wrong; ``by`` is None for the patient."""
         if assertion is None:
@@ -99,7 +99,7 @@ class Assertions:
             return claims
         if by:
             return staff_fault(by, claims)
-        if claims.patient is None:
+        if claims.patient is None or is_of is None:
             return NO_PATIENT
         return None if await is_of(claims.patient) else ANOTHER_PATIENT
 
@@ -114,7 +114,3 @@ class Assertions:
         except IdentityAway as fault:
             # To wait for it would keep everything else that comes to the case waiting, too.
             return f"it cannot be checked now, send it again: {fault}"
-
-
-async def _nobodys(_patient: str) -> bool:
-    return False

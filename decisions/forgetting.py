@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from omhand.contract.actions import ACTIONS
 from omhand.contract.events import Event
-from omhand.contract.names import ActionName, EventName
+from omhand.contract.names import EventName
 
 ERASED: Final = "(erased)"
 
@@ -45,4 +46,4 @@ def _erased(value: Any) -> Any:  # noqa: ANN401 - of JSON's types
     if isinstance(value, list | tuple):
         return []
     # The name of an action says nothing; what was sent in its place may.
-    return value if value is None or value in {name.value for name in ActionName} else ERASED
+    return value if value is None or value in ACTIONS else ERASED

@@ -6,8 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from activities.access import AccessLog, Anchor, Verified, verify
 from activities.patients import Patients
 from activities.postgres.pool import open_pool, query
@@ -47,7 +45,7 @@ async def of_patient(
     linking = KeyRing.read(keys_file).linking if keys_file else None
     async with open_pool(dsn, most=1) as pool:
         tokens = await Patients(pool, linking).tokens(patient)
-        await _log(pool, None, "audit patient", by, tokens[0])
+        await AccessLog(pool).log_command("audit patient", by, patient=tokens[0])
         return _entries(await pool.fetch(query("access_of_patient"), tokens, since, until))
 
 
@@ -56,17 +54,8 @@ async def of_case(
 ) -> list[Entry]:
     """Everything that was done to or read of a case; raises as `of_patient`."""
     async with open_pool(dsn, most=1) as pool:
-        await _log(pool, case_id, "audit case", by)
+        await AccessLog(pool).log_command("audit case", by, case_id=case_id)
         return _entries(await pool.fetch(query("access_of_case"), case_id, since, until))
-
-
-async def _log(
-    pool: asyncpg.Pool, case_id: str | None, action: str, by: Reader | None, patient: str | None = None
-) -> None:
-    staff, unit = (by.staff, by.unit) if by else (None, None)
-    await AccessLog(pool).log_read(
-        case_id=case_id, action=action, staff=staff, unit=unit, via="command", patient=patient
-    )
 
 
 def _entries(rows: Sequence[Any]) -> list[Entry]:

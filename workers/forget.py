@@ -16,6 +16,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.access import AccessLog
 from activities.postgres.pool import open_pool, query
 from decisions.forgetting import forgotten
 from omhand.client.faults import CaseError, speaking
@@ -100,9 +101,8 @@ async def _erase(connection: asyncpg.Connection, cases: tuple[str, ...], by: Rea
     # In the order in which a step locks: the case, the events, and the end of the access log last.
     await connection.execute("lock table omhand.events in share row exclusive mode")
     # Before anything is erased: what is logged names the patient whose case it was.
-    staff, unit = (by.staff, by.unit) if by else (None, None)
     for case in cases:
-        await connection.execute(query("log_read"), case, "forget", staff, unit, False, "command", None, None)  # noqa: FBT003
+        await AccessLog(connection).log_command("forget", by, case_id=case)
     rows = [dict(row) for row in await connection.fetch(query("events_of_cases"), cases)]
     erased = []
     for row in rows:

@@ -1,6 +1,5 @@
 """Commands about a key ring: ``keys new``, ``keys rotate``, ``keys list`` (contract §8). None of them shows a key."""
 
-import os
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -8,7 +7,7 @@ import typer
 
 from omhand import rotation
 from omhand.cli.saying import AsJson, bad_usage, refuse, say_json
-from omhand.client.connecting import KEYS_FILE
+from omhand.client.connecting import KEYS_FILE, ring_file
 from omhand.codec import KeyRing, KeyRingError
 
 RingFile = Annotated[
@@ -85,8 +84,7 @@ def _ring_file(ctx: typer.Context, file: Path | None) -> Path:
     Exits:
         2: none is named.
     """
-    named = os.environ.get(KEYS_FILE, "").strip()
-    path = file or ctx.obj().keys_file or (Path(named) if named else None)
+    path = file or ring_file(ctx.obj().keys_file)
     if path is None:
         bad_usage(f"{KEYS_FILE}: is not set, and no --file is given")
     return path

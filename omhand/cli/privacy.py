@@ -1,11 +1,9 @@
 """Commands about privacy: ``audit verify``, ``audit patient``, ``audit case``, and ``forget``."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +13,7 @@ from omhand.cli.saying import AsJson, ReadBy, ask, bad_usage, parsed, reader_of,
 from omhand.cli.service import AWAY, database_away, database_of, the_program
 from omhand.cli.showing import console, entries_table
 from omhand.client import CaseClient
-from omhand.client.connecting import KEYS_FILE
+from omhand.client.connecting import KEYS_FILE, ring_file
 from omhand.codec import KeyRingError
 from omhand.contract.patient import PatientId
 from omhand.contract.wire import CaseId, Time, Wire
@@ -90,7 +88,7 @@ def of_patient(
     """
     given = sys.stdin.readline().strip() if patient == "-" else patient
     asked = parsed(_Asked, _given(patient=given, since=since, until=until))
-    program, keys = the_program("audit"), _keys_file(ctx)
+    program, keys = the_program("audit"), ring_file(ctx.obj().keys_file)
     reader, dsn = reader_of(by), database_of(ctx)
     try:
         rows = asyncio.run(program.of_patient(dsn, keys, asked.patient, asked.since, asked.until, reader))
@@ -146,11 +144,6 @@ def forget(ctx: typer.Context, case: Case, by: ReadBy = None, *, as_json: AsJson
 
 def _given(**values: str | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _keys_file(ctx: typer.Context) -> Path | None:
-    named = ctx.obj().keys_file or os.environ.get(KEYS_FILE, "").strip()
-    return Path(named) if named else None
 
 
 def _say(rows: Sequence[Any], *, staff: bool, as_json: bool) -> None:

@@ -37,6 +37,12 @@ def connect_config(environ: Mapping[str, str]) -> ClientConnectConfig:
         raise NotConfigured(msg) from None
 
 
+def ring_file(given: Path | None) -> Path | None:
+    """The key ring that is meant: the one that is given, else that of the environment; None where none is named."""
+    named = os.environ.get(KEYS_FILE, "").strip()
+    return given or (Path(named) if named else None)
+
+
 async def connect_temporal(address: str | None, namespace: str | None, keys_file: Path | None) -> Client:
     """A client that connects at its first call, with payloads encrypted where there are keys.
 
@@ -46,8 +52,7 @@ async def connect_temporal(address: str | None, namespace: str | None, keys_file
         NotConfigured: the profile cannot be read, or the address is none.
         KeyRingError: the key ring cannot be used.
     """
-    named = os.environ.get(KEYS_FILE, "").strip()
-    keys = keys_file or (Path(named) if named else None)
+    keys = ring_file(keys_file)
     config = ClientConnectConfig(target_host=address) if address else connect_config(os.environ)
     config["target_host"] = config.get("target_host", DEFAULT_ADDRESS)
     config["namespace"] = namespace or config.get("namespace", DEFAULT_NAMESPACE)

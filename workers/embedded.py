@@ -27,6 +27,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -239,24 +240,49 @@ async def embedded_temporal(
         await stop_strays("temporal", work)
         if len(os.fsencode(work / "temporal.db-journal")) > _SQLITE_PATH_BYTES:
             raise EmbeddedError(f"{work}: a path that long is more than SQLite, Temporal's store, can open")
-        port, web = free_ports(port, ui_port or 0)
-        command = [_temporal(), *_OPTIONS, "--port", str(port), *extra_args]
-        command += ["--headless"] if ui_port is None else ["--ui-port", str(web)]
-        command += [] if folder is None else _STORE
-        command += [] if codec_endpoint is None else ["--ui-codec-endpoint", codec_endpoint]
-        env = {name: text for name, text in os.environ.items() if not name.startswith("TEMPORAL_")}
-        env["TEMPORAL_VERSION_CHECK_DISABLED"] = "1"  # it would ask on the internet
-        child = await start_child("temporal", command, log=log or work / "temporal.log", folder=work, env=env)
+        options = [*extra_args, *(() if folder is None else _STORE)]
+        options += [] if codec_endpoint is None else ["--ui-codec-endpoint", codec_endpoint]
         try:
-            address = f"{LOOPBACK}:{port}"
-            await answer_of(child, lambda: _attributes_are_known(address), _NOT_SERVING)
-            ui = None if ui_port is None else f"http://{LOOPBACK}:{web}"
-            yield TemporalServer(address, NAMESPACE, ui, child)
+            server = await _serving_temporal(work, log or work / "temporal.log", port, ui_port, options)
+            try:
+                yield server
+            finally:
+                await server.child.stop(signal.SIGTERM)
         finally:
-            await child.stop(signal.SIGTERM)
             await stop_strays("temporal", work)
 
 
+async def _serving_temporal(
+    work: Path, log: Path, wanted: int, ui_port: int | None, options: Sequence[str]
+) -> TemporalServer:
+    """Start it and wait until it answers.
+
+    It chooses ports of its own beside those that it is told, and gives up where one has been taken meanwhile: where it
+    ends by itself it is started again, twice.
+    """
+    env = {name: text for name, text in os.environ.items() if not name.startswith("TEMPORAL_")}
+    env["TEMPORAL_VERSION_CHECK_DISABLED"] = "1"  # it would ask on the internet
+    starts = 0
+    while True:
+        starts += 1
+        port, web = free_ports(wanted, ui_port or 0)
+        address = f"{LOOPBACK}:{port}"
+        command = [_temporal(), *_OPTIONS, "--port", str(port), *options]
+        command += ["--headless"] if ui_port is None else ["--ui-port", str(web)]
+        child = await start_child("temporal", command, log=log, folder=work, env=env)
+        async with contextlib.AsyncExitStack() as in_vain:
+            in_vain.push_async_callback(child.stop, signal.SIGTERM)
+            try:
+                await answer_of(child, partial(_attributes_are_known, address), _NOT_SERVING)
+            except EmbeddedError:
+                if child.ended and starts < _MOST_STARTS:
+                    continue
+                raise
+            in_vain.pop_all()
+        return TemporalServer(address, NAMESPACE, None if ui_port is None else f"http://{LOOPBACK}:{web}", child)
+
+
+_MOST_STARTS: Final = 3
 _OPTIONS: Final = (
     *("server", "start-dev", "--ip", LOOPBACK, "--namespace", NAMESPACE),
     *("--disable-config-file", "--disable-config-env", "--ui-disable-news-fetch"),

@@ -31,6 +31,7 @@ from temporalio.service import RPCError
 from test_restart import Dev
 
 from omhand.client import CaseClient
+from omhand.client.faults import NoSuchCase
 from omhand.contract.actions import ACTIONS
 from omhand.contract.names import ActionName, Kind
 from omhand.contract.opening import Opening, TriageOutcome
@@ -83,6 +84,13 @@ class Play:
         assert (refused.value.cause.type, labels_in(str(refused.value.cause).encode())) == (code, set())
         return None
 
+    async def has_opened(self, case_id: str) -> bool:
+        """Whether a consultation is open: the case that asks answers before Temporal has started it."""
+        with suppress(NoSuchCase):
+            await self.staff.opened(case_id)
+            return True
+        return False
+
     async def fails(self, workflow_type: str, workflow_id: str, value: Any, code: str, form: type[BaseModel]) -> None:
         """A start that fails with that code, and does not quote what it was given."""
         self.planted |= set(planted(form, value))
@@ -111,7 +119,7 @@ async def play_a_drop_in(play: Play) -> None:
     await act("reprioritise", NURSE_NORTH, priority=4, reason=said("reprioritise"))
     await act("consult", NURSE_NORTH, to_unit=SOUTH, question=said("question"))
     answer = {"by": NURSE_SOUTH, "advice": said("advice"), "takes_over": True}
-    await play.staff.opened("drop-in.consultation-1")
+    await until(lambda: play.has_opened("drop-in.consultation-1"))
     await play.act("drop-in.consultation-1", "answer", answer, None)
     for ground in ("agreed_practice", "agreed_practice"):
         over = {"to_unit": SOUTH, "ground": ground, "reference": said("reference"), "note": said("handover")}

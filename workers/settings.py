@@ -12,17 +12,20 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import jwt
+from pydantic import TypeAdapter, ValidationError
 from temporalio.envconfig import ClientConnectConfig
 
 from activities.identity import TokenSettings
 from omhand.client.connecting import connect_config
 from omhand.client.faults import NotConfigured
 from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
+from omhand.contract.wire import Duration
 
 T = TypeVar("T")
 
@@ -40,8 +43,13 @@ TOKEN_SECRET: Final = "OMHAND_TOKEN_SECRET"  # noqa: S105
 TOKEN_ISSUER: Final = "OMHAND_TOKEN_ISSUER"  # noqa: S105
 TOKEN_AUDIENCE: Final = "OMHAND_TOKEN_AUDIENCE"  # noqa: S105
 REQUIRE_ASSERTIONS: Final = "OMHAND_REQUIRE_ASSERTIONS"
+BUILD_ID: Final = "OMHAND_BUILD_ID"
+CANARY_EVERY: Final = "OMHAND_CANARY_EVERY"
+HEARTBEAT_URL: Final = "OMHAND_HEARTBEAT_URL"
 ASSERTION: Final = "OMHAND_ASSERTION"
 """Of clients: what they send with each action. No server reads it."""
+
+_DURATION: Final = TypeAdapter[timedelta](Duration)
 
 LEAST_SECRET_BYTES: Final = 32
 """Of a secret for HS256 (RFC 7518, 3.2)."""
@@ -62,6 +70,9 @@ KNOWN: Final = frozenset(
         TOKEN_ISSUER,
         TOKEN_AUDIENCE,
         REQUIRE_ASSERTIONS,
+        BUILD_ID,
+        CANARY_EVERY,
+        HEARTBEAT_URL,
         ASSERTION,
     }
 )
@@ -105,6 +116,12 @@ class Settings:
     """Whose tokens are believed; None: nobody's."""
     require_assertions: bool = False
     """Whether an action has to come with a token of who acts."""
+    build_id: str | None = None
+    """Of this version of the program, for Temporal's worker versioning; None: workers take whatever there is to do."""
+    canary_every: timedelta | None = None
+    """How often a canary case is opened; None: never."""
+    heartbeat_url: str | None = dataclasses.field(default=None, repr=False)
+    """Asked after each audit that could be made: where it is awaited, its silence is an alarm. None: nobody waits."""
 
     def codec(self, unreadable: Literal["raise", "mark"] = "mark") -> EncryptionCodec | None:
         """Return the codec of the key file, or None without one. "mark" is for workers.
@@ -145,6 +162,9 @@ def read_settings(
         notices_per_second=reader.read(NOTICES_PER_SECOND, _rate, 20.0),
         tokens=_read_tokens(reader),
         require_assertions=reader.read(REQUIRE_ASSERTIONS, _yes_or_no, default=False),
+        build_id=reader.read(BUILD_ID, _build_id, None),
+        canary_every=reader.read(CANARY_EVERY, _period, None),
+        heartbeat_url=reader.read(HEARTBEAT_URL, _http_url, None),
     )
     reader.require(required)
     reader.refuse_unknown()
@@ -310,6 +330,24 @@ def _address(value: str) -> str:
         message = "not <ip address>:<port>"
         raise ValueError(message)
     return value
+
+
+def _build_id(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        message = "not 1 to 64 letters, digits, dots, hyphens and underscores that begin with a letter or a digit"
+        raise ValueError(message)
+    return value
+
+
+def _period(value: str) -> timedelta:
+    message = "not an ISO 8601 duration from a minute to an hour, as PT5M"
+    try:
+        period = _DURATION.validate_python(value)
+    except ValidationError:
+        raise ValueError(message) from None
+    if not timedelta(minutes=1) <= period <= timedelta(hours=1):
+        raise ValueError(message)
+    return period
 
 
 def _rate(value: str) -> float:

@@ -1,6 +1,7 @@
 """Settings: every fault is told at once, by name, and never with a value."""
 
 import base64
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,9 @@ def test_everything_that_can_be_set(keys: str) -> None:
             "OMHAND_TOKEN_AUDIENCE": "care",
             "OMHAND_REQUIRE_ASSERTIONS": "yes",
             "OMHAND_ASSERTION": "a client's",
+            "OMHAND_BUILD_ID": "0.2.0",
+            "OMHAND_CANARY_EVERY": "PT5M",
+            "OMHAND_HEARTBEAT_URL": "https://heartbeat.example.org/x",
         }
     )
     assert settings.database_url == DSN
@@ -70,6 +74,9 @@ def test_everything_that_can_be_set(keys: str) -> None:
     assert settings.notices_per_second == 0.5
     assert settings.tokens == TokenSettings("https://idp.example.org/jwks", None, "https://idp.example.org", "care")
     assert settings.require_assertions
+    assert settings.build_id == "0.2.0"
+    assert settings.canary_every == timedelta(minutes=5)
+    assert settings.heartbeat_url == "https://heartbeat.example.org/x"
     assert isinstance(settings.codec(), EncryptionCodec)
 
 
@@ -123,6 +130,13 @@ def test_every_fault_is_told_at_once() -> None:
         ("OMHAND_TOKEN_SECRET", "ssh-rsa hemligt hemligt hemligt hemligt"),
         ("OMHAND_TOKEN_SECRET", '{"kty": "oct", "k": "hemligthemligthemligt"}'),
         ("OMHAND_REQUIRE_ASSERTIONS", "hemligt"),
+        ("OMHAND_BUILD_ID", "hemligt/1"),
+        ("OMHAND_BUILD_ID", "x" * 65),
+        ("OMHAND_CANARY_EVERY", "hemligt"),
+        ("OMHAND_CANARY_EVERY", "300"),
+        ("OMHAND_CANARY_EVERY", "PT59S"),
+        ("OMHAND_CANARY_EVERY", "PT1H1S"),
+        ("OMHAND_HEARTBEAT_URL", "hemligt"),
     ],
 )
 def test_a_fault_names_the_setting_and_never_the_value(name: str, value: str) -> None:

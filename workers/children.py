@@ -90,11 +90,12 @@ def free_ports(*wanted: int) -> list[int]:
 
 @dataclasses.dataclass(frozen=True)
 class Child:
-    """A child process with a log file, made by `start_child`."""
+    """A child process, made by `start_child`."""
 
     name: str
     process: asyncio.subprocess.Process
-    log: Path
+    log: Path | None
+    """None: it writes where we do."""
     log_begins: int
     """Where in the log file the output of this process begins, in bytes."""
 
@@ -132,6 +133,8 @@ class Child:
 
     def last_words(self) -> str:
         """Return the end of what this process wrote to its log, at most 2 000 bytes."""
+        if self.log is None:
+            return "(see above)"
         with self.log.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self.log_begins, end - _LAST_WORDS_BYTES))
@@ -142,7 +145,7 @@ async def start_child(
     name: str,
     command: Sequence[str | Path],
     *,
-    log: Path,
+    log: Path | None,
     folder: Path | None = None,
     env: Mapping[str, str] | None = None,
     owner: tuple[int, int] | None = None,
@@ -150,15 +153,16 @@ async def start_child(
     stdout: int | None = None,
     death: signal.Signals = signal.SIGKILL,
 ) -> Child:
-    """Start `command` in `folder` as `owner` (uid and gid), its output going to the end of `log`.
+    """Start `command` in `folder` as `owner` (uid and gid), its output going to the end of `log`, or where ours goes.
 
     It has a session of its own, so that Ctrl-C on the terminal is for us alone, and gets the signal
     `death` when the thread that calls this ends: call it from the main thread, never from a pool.
     `stdout` PIPE takes standard output out of the log. Raises EmbeddedError if it cannot be run.
     """
     us = os.getpid()
-    with log.open("ab") as output:
-        begins = output.seek(0, os.SEEK_END)
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("ab")) if log else None
+        begins = output.seek(0, os.SEEK_END) if output else 0
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
                 *command,
@@ -177,7 +181,9 @@ async def start_child(
         return await _started(name, starting, log, begins)
 
 
-async def _started(name: str, starting: "asyncio.Future[asyncio.subprocess.Process]", log: Path, begins: int) -> Child:
+async def _started(
+    name: str, starting: "asyncio.Future[asyncio.subprocess.Process]", log: Path | None, begins: int
+) -> Child:
     """The child, once it runs. One that nobody waits for any more may run already, and have children: it is killed."""
     try:
         process = await asyncio.shield(starting)

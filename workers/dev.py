@@ -1,12 +1,9 @@
 """``omhand dev``: everything on one machine, in one folder, under one process (contract §8).
 
 Postgres, Temporal and the workers are child processes; the codec server runs in this one. They come up in the order in
-which they need each other and go down in the reverse: workers first, so that what they have in hand is finished.
-
-A worker says that it polls by the line ``ready`` on its standard output; what it prints there beside (notifications,
-where there is no gateway) is passed on to our standard error. A worker that ends is started again, after a pause that
-doubles from one second to thirty. A server that ends takes everything down: its data are safe, and the next start
-finds them.
+which they need each other and go down in the reverse: workers first, so that what they have in hand is finished. With
+a worker's grace and 2 s for each server that is within the 10 s of the contract. A worker that ends is started again
+(``crew.py``). A server that ends takes everything down: its data are safe, and the next start finds them.
 """
 
 import asyncio
@@ -14,10 +11,9 @@ import json
 import logging
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,25 +21,15 @@ from activities.access import AccessLog
 from activities.postgres.pool import open_pool
 from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
 from workers import logs, settings
-from workers.children import Child, EmbeddedError, claim, free_ports, start_child
+from workers.children import LOOPBACK, EmbeddedError, claim, free_ports
 from workers.codec_server import codec_server
+from workers.crew import CrewError, Member, working
 from workers.embedded import TemporalServer, embedded_temporal, running_postgres
-
-WORKER_READY: Final = b"ready"
-"""The line by which a worker says on its standard output that it polls."""
 
 READY_FILE: Final = "ready.json"
 """In the state folder while everything answers: where the commands find it."""
 
 _ROOT: Final = Path(__file__).parents[1]
-_WORKER: Final = (sys.executable, "-m", "omhand", "worker")
-_SECONDS_TO_BE_READY: Final = 60.0
-_SECONDS_TO_FINISH: Final = 5.5
-"""A worker's grace of 5 s and its exit; with the servers' 2 s each the 10 s of the contract."""
-_FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 30.0
-_SECONDS_OF_GOOD_HEALTH: Final = 60.0
-"""A worker that has run so long is started again after the first pause."""
 
 _logger = logging.getLogger(__name__)
 
@@ -90,7 +76,7 @@ async def run_dev(options: DevOptions) -> None:
     except asyncio.CancelledError:
         if not stopped.is_set():  # it was our caller who cancelled
             raise
-    except (EmbeddedError, KeyRingError, settings.SettingsError, OSError) as fault:
+    except (CrewError, EmbeddedError, KeyRingError, settings.SettingsError, OSError) as fault:
         raise DevError(str(fault)) from fault
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -124,10 +110,17 @@ async def _run(options: DevOptions) -> None:
         dev_server = embedded_temporal(home / "temporal", temporal_port, web_port, codec_url, log=log)
         temporal = await stack.enter_async_context(dev_server)
         env = _worker_environment(temporal, postgres.dsn, keys_file)
-        crew = [_Worker(number, env, port, log_folder) for number, port in enumerate(metrics_ports, start=1)]
-        async with _watched(crew, [postgres.child, temporal.child]) as ending:
+        crew = [
+            Member(number, env, f"{LOOPBACK}:{port}", log_folder / f"worker-{number}.log")
+            for number, port in enumerate(metrics_ports, start=1)
+        ]
+        async with working(crew, beside=[postgres.child, temporal.child]) as ending:
             where = {"temporal": temporal.address, "namespace": temporal.namespace, "ui": temporal.ui}
-            where |= {"codec": codec_url, "postgres": postgres.dsn, "metrics": crew[0].metrics}
+            where |= {
+                "codec": codec_url,
+                "postgres": postgres.dsn,
+                "metrics": f"http://{crew[0].metrics_address}/metrics",
+            }
             where |= {"keys_file": str(keys_file.resolve())}
             with _told(home, where):
                 await ending
@@ -193,116 +186,3 @@ def _worker_environment(temporal: TemporalServer, dsn: str, keys_file: Path) -> 
         settings.LOG_FORMAT: "json",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), env.get("PYTHONPATH")))),
     }
-
-
-@dataclass
-class _Worker:
-    """A worker process, started again whenever it ends."""
-
-    number: int
-    env: Mapping[str, str]
-    port: int
-    log_folder: Path
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it has polled for the first time."""
-
-    @property
-    def name(self) -> str:
-        return f"worker-{self.number}"
-
-    @property
-    def log(self) -> Path:
-        return self.log_folder / f"{self.name}.log"
-
-    @property
-    def metrics(self) -> str:
-        return f"http://127.0.0.1:{self.port}/metrics"
-
-    async def keep_running(self) -> None:
-        """Run until cancelled. Raises DevError if it ends before it has been ready once."""
-        loop = asyncio.get_running_loop()
-        pause = _FIRST_PAUSE
-        while True:
-            started = loop.time()
-            ended = await self._run_once()
-            if not self.ready.is_set():
-                raise DevError(f"{self.name} ended while starting. Its last words:\n{ended.last_words()}")
-            if loop.time() - started > _SECONDS_OF_GOOD_HEALTH:
-                pause = _FIRST_PAUSE
-            _logger.error(
-                "%s ended (exit status %s) and is started again in %.0f s; see %s",
-                *(self.name, ended.process.returncode, pause, self.log),
-            )
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-    async def _run_once(self) -> Child:
-        env = {**self.env, settings.METRICS_ADDRESS: f"127.0.0.1:{self.port}"}
-        child = await start_child(self.name, _WORKER, log=self.log, env=env, stdout=asyncio.subprocess.PIPE)
-        try:
-            await self._listen(child)
-            await child.exited()
-        finally:
-            await child.stop(signal.SIGTERM, _SECONDS_TO_FINISH)
-        return child
-
-    async def _listen(self, child: Child) -> None:
-        """Wait for the line that says that it polls, and pass on all others, until it closes its output."""
-        output = child.process.stdout
-        if output is None:
-            message = f"{self.name} was started without a pipe"
-            raise DevError(message)
-        while line := await output.readline():
-            if line.strip() == WORKER_READY:
-                _logger.info("%s is ready (process %d)", self.name, child.process.pid)
-                self.ready.set()
-                break
-            _pass_on(line)
-        while rest := await output.read(65536):
-            _pass_on(rest)
-
-
-def _pass_on(output: bytes) -> None:
-    sys.stderr.write(output.decode(errors="replace"))
-    sys.stderr.flush()
-
-
-@asynccontextmanager
-async def _watched(crew: Sequence[_Worker], servers: Sequence[Child]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run the workers; when all are ready give a task that ends, with DevError, when anything ends by itself."""
-    running = [asyncio.create_task(worker.keep_running()) for worker in crew]
-    running += [asyncio.create_task(_gone(server)) for server in servers]
-    ending = asyncio.create_task(_first_of(running))
-    ready = asyncio.create_task(_all_ready(crew))
-    try:
-        await _first_of([ending, ready])
-        yield ending
-    finally:
-        tasks = [*running, ending, ready]
-        for task in tasks:
-            task.cancel()
-        # What they raise has been told by `ending`, or is our own cancelling.
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _first_of(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until one ends, and raise what it raised."""
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        await task
-
-
-async def _gone(server: Child) -> None:
-    status = await server.exited()
-    words = server.last_words()
-    raise DevError(f"{server.name} ended by itself (exit status {status}). Its last words:\n{words}")
-
-
-async def _all_ready(crew: Sequence[_Worker]) -> None:
-    try:
-        async with asyncio.timeout(_SECONDS_TO_BE_READY):
-            for worker in crew:
-                await worker.ready.wait()
-    except TimeoutError:
-        late = ", ".join(str(worker.log) for worker in crew if not worker.ready.is_set())
-        raise DevError(f"a worker was not ready within {_SECONDS_TO_BE_READY:.0f} s; see {late}") from None

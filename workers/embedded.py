@@ -287,6 +287,8 @@ _OPTIONS: Final = (
     *("server", "start-dev", "--ip", LOOPBACK, "--namespace", NAMESPACE),
     *("--disable-config-file", "--disable-config-env", "--ui-disable-news-fetch"),
     *("--log-level", "warn", "--log-format", "json"),
+    # Units take turns where tasks wait (`omhand.contract.urgency`).
+    *("--dynamic-config-value", "matching.enableFairness=true"),
     *(f"--search-attribute={name}={kind}" for name, kind in SEARCH_ATTRIBUTE_TYPES.items()),
 )
 _STORE: Final = (

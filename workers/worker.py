@@ -12,8 +12,9 @@ import structlog
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.access import AccessLog
 from activities.answers import Answers
@@ -23,11 +24,12 @@ from activities.directory import Rules
 from activities.identity import Identity
 from activities.notices import Gateway
 from activities.patients import Patients, WrongLinkingKey, adopt_linking_key
-from activities.postgres.pool import open_pool
+from activities.postgres.pool import MOST_CONNECTIONS, open_pool
 from activities.records import Records
 from activities.reports import Reports
 from omhand.codec import encryption
-from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, SEARCH_ATTRIBUTE_TYPES
+from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, RECORDS_QUEUE, SEARCH_ATTRIBUTE_TYPES
+from workers.limits import CACHED_CASES, GRACE, NOTICES_AT_ONCE, RECORDS_PER_SECOND, tuner
 from workers.logs import core_logging
 from workers.migrate import schema_is_older
 from workers.schedules import keeping_schedules
@@ -39,12 +41,8 @@ log = structlog.get_logger(__name__)
 READY: Final = "ready"
 """The line on standard output that says: this worker is serving."""
 
-GRACE: Final = timedelta(seconds=5)
-"""How long a worker that is told to stop finishes what it has in hand."""
-
-CACHED_CASES: Final = 250
-"""Cases kept in memory between their tasks. The others wait in the server and are replayed when something happens to
-them: that costs milliseconds then, and holds very many open cases in little memory (docs/performance.md)."""
+DEPLOYMENT: Final = "omhand"
+"""The name of the worker deployment that the versions of this program belong to."""
 
 INDEXED_TYPES: Final = {
     "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
@@ -92,29 +90,60 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
         patients = await _patients(pool, settings)
         assertions = Assertions(pool, patients, identity, required=settings.require_assertions)
         rules = Rules(pool, assertions)
+        deployment = _deployment(settings)
+        records = Records(pool, rules, patients)
         cases = Worker(
             client,
             task_queue=CASES_QUEUE,
             workflows=[Entrance],
-            activities=[Records(pool, rules, patients).record, *_of_cases(client, pool, rules, assertions)],
+            activities=[records.record, *_of_cases(client, pool, rules, assertions)],
             # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=cached_cases,
+            tuner=tuner(),
             workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
             activity_task_poller_behavior=PollerBehaviorAutoscaling(),
             graceful_shutdown_timeout=GRACE,
+            deployment_config=deployment,
+        )
+        late_records = Worker(
+            client,
+            task_queue=RECORDS_QUEUE,
+            activities=[records.record],
+            max_concurrent_activities=MOST_CONNECTIONS,
+            max_task_queue_activities_per_second=RECORDS_PER_SECOND,
+            activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+            graceful_shutdown_timeout=GRACE,
+            deployment_config=deployment,
         )
         notices = Worker(
             client,
             task_queue=NOTICES_QUEUE,
             activities=[gateway.send_notice],
+            max_concurrent_activities=NOTICES_AT_ONCE,
             # The server keeps to it for all workers together.
             max_task_queue_activities_per_second=settings.notices_per_second,
             activity_task_poller_behavior=PollerBehaviorAutoscaling(),
             graceful_shutdown_timeout=GRACE,
+            deployment_config=deployment,
         )
-        async with cases, notices:
+        async with cases, late_records, notices:
             yield rules
+
+
+def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """This version of the program among others that run beside it; None: whoever has time takes what there is to do.
+
+    A case lives for months, so it moves to the version that operators have made the current one, at its next task:
+    the stored histories prove that it can. One that they have pinned stays.
+    """
+    if settings.build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(deployment_name=DEPLOYMENT, build_id=settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    )
 
 
 async def _patients(pool: asyncpg.Pool, settings: Settings) -> Patients:
@@ -165,7 +194,7 @@ async def run_worker(settings: Settings) -> None:
     client = await connect(settings)
     await register_search_attributes(client)
     async with serving(client, settings) as rules, keeping_schedules(client, rules):
-        log.info("worker is serving", queues=[CASES_QUEUE, NOTICES_QUEUE])
+        log.info("worker is serving", queues=[CASES_QUEUE, RECORDS_QUEUE, NOTICES_QUEUE])
         print(READY, flush=True)  # noqa: T201 - whoever started the process waits for this line
         await stopped.wait()
         log.info("worker is stopping")

@@ -10,13 +10,14 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from decisions.closing_check import Alarm
 from decisions.effects import Notice
-from decisions.errands import SEND_NOTICE, Delivery, Sending
-from omhand.contract.names import NOTICES_QUEUE
+from decisions.errands import RECORD, SEND_NOTICE, Delivery, Sending
+from omhand.contract.names import NOTICES_QUEUE, RECORDS_QUEUE
+from omhand.contract.urgency import task_priority
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -74,6 +75,7 @@ async def _run_for_long(
             name,
             argument,
             result_type=answer,
+            task_queue=RECORDS_QUEUE if name == RECORD else None,
             start_to_close_timeout=ATTEMPT,
             schedule_to_close_timeout=patience,
             retry_policy=FOR_EVER,
@@ -113,4 +115,10 @@ def start_sending(notice: Notice | Alarm) -> "workflow.ActivityHandle[Delivery]"
         retry_policy=UNTIL_ANSWERED,
         cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
         summary=f"{notice.reason} to {notice.to} of {notice.unit}",
+        priority=task_order(notice.priority, notice.unit),
     )
+
+
+def task_order(priority: int | None, unit: str) -> Priority:
+    """When a task is taken where many wait: by the case's priority, and by turns between units."""
+    return Priority(priority_key=task_priority(priority), fairness_key=unit)

@@ -12,7 +12,7 @@ from decisions.errands import LOOK_UP_ROUTE, RouteAnswer, RouteQuestion
 from omhand.contract.names import WORKFLOW_TYPES, Kind, StartFault, case_workflow_id, intake_workflow_id
 from omhand.contract.opening import IntakeAnswer, Opening, TriageOutcome
 from omhand.contract.wire import Malformed, read
-from workflows.errands import run_errand
+from workflows.errands import run_errand, task_order
 from workflows.failures import start_failure
 from workflows.no_case import NoCase
 from workflows.opened import until_opened
@@ -66,6 +66,7 @@ class Intake(NoCase):
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 static_summary=f"{kind}, priority {opening.priority}, {opening.profession}",
+                priority=task_order(opening.priority, opening.unit),
             )
         except WorkflowAlreadyStartedError:
             return None

@@ -38,7 +38,7 @@ from omhand.contract.names import (
     case_workflow_id,
 )
 from omhand.contract.opening import Addressee, Opening, StaffMember
-from workflows.errands import OutOfPatience, run_errand
+from workflows.errands import OutOfPatience, run_errand, task_order
 from workflows.inbox import Inbox
 from workflows.opened import until_opened
 
@@ -135,6 +135,7 @@ class Relatives:
                 # It is told of the case's end, and goes on over the case's continuations.
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 static_summary=f"{Kind.CONSULTATION}, priority {opening.priority}, {opening.profession}",
+                priority=task_order(opening.priority, opening.unit),
             )
             await until_opened(opening.case_id, child)
             return child

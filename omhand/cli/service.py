@@ -70,7 +70,12 @@ def dev(
         refuse("DevError", str(fault), as_json=as_json)
 
 
-def worker(ctx: typer.Context, *, as_json: ServerJson = False) -> None:
+def worker(
+    ctx: typer.Context,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Worker processes: one a core.")] = 1,
+    *,
+    as_json: ServerJson = False,
+) -> None:
     """Serve cases and send notifications, until SIGINT or SIGTERM."""
     _log_in_json(wanted=as_json)
     program, settings, logs = the_program("worker"), the_program("settings"), the_program("logs")
@@ -80,6 +85,14 @@ def worker(ctx: typer.Context, *, as_json: ServerJson = False) -> None:
     except settings.SettingsError as fault:
         bad_usage(str(fault))
     logs.configure(read.log_format, read.log_level)
+    if processes > 1:
+        crew = the_program("crew")
+        try:
+            asyncio.run(crew.run_crew(processes, read.metrics_address))
+        except crew.CrewError as fault:
+            typer.echo(str(fault), err=True)
+            raise typer.Exit(fault.status if fault.status and fault.status > 0 else 1) from None
+        return
     try:
         asyncio.run(program.run_worker(read))
     except settings.SettingsError as fault:

@@ -36,7 +36,16 @@ from omhand.client.faults import (
     speaking,
 )
 from omhand.client.lists import DATABASE_URL, Lists, LogRow, SlotRow, WorklistRow
-from omhand.client.payloads import checked, id_of, sendable, summary, update_id, vouched, vouched_opening
+from omhand.client.payloads import (
+    checked,
+    id_of,
+    sendable,
+    summary,
+    task_order,
+    update_id,
+    vouched,
+    vouched_opening,
+)
 from omhand.client.reads import ASSERTION, Assertion, Reads, Via
 from omhand.contract.actions import Action
 from omhand.contract.names import (
@@ -200,6 +209,7 @@ class CaseClient:
                 payload,
                 task_queue=CASES_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                priority=task_order(payload),
                 rpc_timeout=RPC_TIMEOUT,
                 **how,
             )

@@ -1,16 +1,19 @@
 """What a client sends: JSON objects of models or mappings, with ids that are checked before anything is sent."""
 
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
+from temporalio.common import Priority
 
 from omhand.client.faults import StartRefused
 from omhand.contract.actions import ActionId
-from omhand.contract.names import Kind, Origin, StartFault
+from omhand.contract.names import HSA_ID_PATTERN, PRIORITIES, Kind, Origin, StartFault
 from omhand.contract.opening import read_opening
+from omhand.contract.urgency import task_priority
 from omhand.contract.wire import CaseId, Malformed, Wire, faults_of, read
 
 
@@ -63,6 +66,15 @@ def summary(kind: Kind, payload: Mapping[str, object]) -> str:
     except Malformed:
         return kind.value
     return f"{kind}, priority {opening.priority}, {opening.profession}"
+
+
+def task_order(payload: Mapping[str, object]) -> Priority:
+    """When the case's tasks are taken where many wait: by its priority, and by turns between units."""
+    priority, unit = payload.get("priority"), payload.get("unit")
+    return Priority(
+        priority_key=task_priority(priority if isinstance(priority, int) and priority in PRIORITIES else None),
+        fairness_key=unit if isinstance(unit, str) and re.fullmatch(HSA_ID_PATTERN, unit) else None,
+    )
 
 
 def vouched(payload: dict[str, object], assertion: str | None) -> dict[str, object]:

@@ -12,6 +12,10 @@ CASES_QUEUE: Final = "cases"
 NOTICES_QUEUE: Final = "notices"
 """Task queue of the gateway's activity; rate limited by the server for all workers together."""
 
+RECORDS_QUEUE: Final = "records"
+"""Task queue of what could not be recorded at once, and is tried until it can: limited, so that a database that has
+come back is not overrun. An extension of version 1."""
+
 VIEW_QUERY: Final = "view"
 INTAKE_TYPE: Final = "Intake"
 CLOSING_TYPE: Final = "ClosingTime"

@@ -19,7 +19,7 @@ from workers.bench.results import Results, Waiting
 from workers.bench.stack import Servers, servers
 from workers.bench.table import render, write_into
 from workers.bench.variants import FLOOR, PRODUCT, ROOT, USUAL, VARIANTS
-from workers.worker import CACHED_CASES
+from workers.limits import CACHED_CASES
 
 DEFAULT_CACHE: Final = 1000
 """``max_cached_workflows`` of the SDK, where a worker does not say."""

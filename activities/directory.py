@@ -18,6 +18,7 @@ from activities.holidays import days_that_count_as_sundays
 from activities.opened import Opened, find_opened
 from activities.postgres.pool import query
 from activities.slots import find_slot
+from decisions.canary import CANARY_POLICY, CANARY_UNIT, canary_region, is_canary
 from decisions.errands import (
     CONFIRM_OPENED,
     LOOK_UP,
@@ -57,6 +58,15 @@ class Rules:
         self._assertions = assertions
         self._regions: dict[int, Region] = {}
         self._making = asyncio.Lock()
+        self._of_canaries = canary_region()
+
+    async def for_case(self, case_id: str | None) -> Region:
+        """The region that a case lives in: the newest one, or the canaries' own.
+
+        Raises:
+            ApplicationError: as `current`.
+        """
+        return self._of_canaries if is_canary(case_id) else await self.current()
 
     async def current(self) -> Region:
         """The region of the newest version. Asks the database each time, so that a load takes effect at once.
@@ -76,6 +86,8 @@ class Rules:
         Raises:
             ApplicationError: ``NoRules``, to be retried: there is no such version.
         """
+        if version == CANARY_POLICY:
+            return self._of_canaries
         if version not in self._regions:
             async with self._making:
                 if version not in self._regions:
@@ -92,7 +104,7 @@ class Rules:
         unvouched = await self._assertions.of_action(question) if self._assertions else None
         if unvouched:
             return Facts(fault=unvouched)
-        now = await self.current()
+        now = await self.for_case(question.case_id)
         slot = await find_slot(self._pool, question.slot) if question.slot else None
         who = answer(question.model_copy(update={"next": None, "answer": None}), now, slot)
         if who.fault:
@@ -126,7 +138,7 @@ class Rules:
         fault = slot_fault(opening, slot, question.sent_at or question.at)
         if fault:
             return OpeningFacts(refused=fault)
-        return answer_opening(question.kind, opening, question.at, await self.current(), slot)
+        return answer_opening(question.kind, opening, question.at, await self.for_case(opening.case_id), slot)
 
     @activity.defn(name=LOOK_UP_ROUTE)
     async def look_up_route(self, question: RouteQuestion) -> RouteAnswer:
@@ -169,6 +181,8 @@ class Rules:
 
     async def that_has(self, unit: str, now: Region) -> Region:
         """The newest region that has the unit: a case stays with its unit though the directory has dropped it."""
+        if unit == CANARY_UNIT:
+            return self._of_canaries
         region = now
         while unit not in region.units and region.version > 1:
             region = await self.of_version(region.version - 1)

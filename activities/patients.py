@@ -85,6 +85,17 @@ async def adopt_linking_key(pool: asyncpg.Pool, linking: bytes | None) -> None:
             await connection.execute(query("set_linking_check"), wanted)
 
 
+async def check_linking_key(pool: asyncpg.Pool, linking: bytes | None) -> bool:
+    """Whether the tokens of this database are made with a linking key, which is the given one.
+
+    Raises:
+        WrongLinkingKey: they are of another key, or of one that is not given.
+    """
+    wanted = _hex(linking, "omhand linking key") if linking else None
+    is_to_be_adopted = await _is_to_be_adopted(pool, wanted)
+    return wanted is not None and not is_to_be_adopted
+
+
 async def _is_to_be_adopted(database: asyncpg.Pool | asyncpg.Connection, wanted: str | None) -> bool:
     check = await database.fetchval(query("linking_check"))
     if check not in {None, wanted}:

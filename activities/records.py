@@ -11,12 +11,14 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.directory import Rules
+from activities.lag import observe_lag
 from activities.patients import LinkingKeyMissing, Patients
 from activities.postgres.pool import query
 from decisions.effects import Notice
-from decisions.errands import RECORD, Access, Recorded, Step
+from decisions.errands import RECORD, Access, Earlier, Recorded, Step
 from decisions.notices import address, text
 from decisions.region import Region
+from omhand.contract.events import Event
 from omhand.contract.names import Channel, NoticeStatus, StartFault
 from omhand.contract.opening import StaffMember
 from omhand.contract.wire import read
@@ -54,7 +56,8 @@ class Records:
         and is given what stands there (``Recorded.ahead``). An older one that comes late changes nothing that is newer.
         Notifications are addressed by the directory of this moment. ``takes`` withdraws those that ask for somebody to
         take the case and have not gone out; the end of a case withdraws every one of its earlier ones. A step that
-        books a time which is not free writes nothing (``Recorded.slot_fault``).
+        books a time which is not free writes nothing (``Recorded.slot_fault``). One without events is given every event
+        that the case does not know of.
 
         Raises:
             ApplicationError: ``CaseExists``, not to be retried: the case that is to be opened is another run's.
@@ -71,7 +74,15 @@ class Records:
             raise _told(error, step) from None
         except asyncpg.InterfaceError as error:
             raise _told(error, step) from None
-        return read(Recorded, recorded)
+        observe_lag(step)
+        found = read(Recorded, recorded)
+        return found if step.events or found.ahead else await self._with_what_is_ahead(found, step)
+
+    async def _with_what_is_ahead(self, found: Recorded, step: Step) -> Recorded:
+        """Rows that the case does not know of, where it only looks: Temporal has been put back, or a task was lost."""
+        rows = await self._pool.fetch(query("events_after"), step.case.case_id, step.case.seq)
+        ahead = tuple(_earlier(**row) for row in rows)
+        return found.model_copy(update={"ahead": ahead})
 
     async def _rows(self, step: Step) -> dict[str, Any]:
         regions = await self._regions_of({notice.unit for notice in step.notices})
@@ -97,6 +108,10 @@ class Records:
         return {unit: await self._rules.that_has(unit, now) for unit in units}
 
 
+def _earlier(cause: str | None, **event: object) -> Earlier:
+    return Earlier(event=read(Event, event), cause=cause)
+
+
 _SAME_IN_ROW: Final = {
     "case_id", "kind", "status", "priority", "profession", "origin", "received_by", "responsible_unit",
     "escalation_level", "highest_level", "accept_by", "was_late", "opened_at", "accepted_at", "accepted_by_unit",
@@ -105,7 +120,7 @@ _SAME_IN_ROW: Final = {
 
 
 def _case_row(step: Step, patient: str | None) -> dict[str, Any]:
-    case = step.case
+    case, moment = step.case, step.case.next_moment()
     return {
         **case.model_dump(mode="json", include=_SAME_IN_ROW),
         "run_id": step.run_id,
@@ -113,6 +128,7 @@ def _case_row(step: Step, patient: str | None) -> dict[str, Any]:
         "opened_profession": step.events[0].detail.get("profession") if step.events else None,
         "assigned_to": case.holder.staff if case.holder else None,
         "due_at": case.due_at.isoformat() if case.due_at else None,
+        "next_at": moment.at.isoformat() if moment else None,
         "asker_case": case.asker.case_id if case.asker else None,
         # What has ended holds nothing: a visit that was held early leaves the time to others.
         "slot": case.booking.slot if case.booking and case.is_open else None,

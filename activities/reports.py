@@ -7,18 +7,14 @@ from typing import Any, Final
 
 import asyncpg
 from temporalio import activity
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
-from temporalio.converter import decode_typed_search_attributes
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities.directory import Rules
 from activities.postgres.pool import query
 from activities.records import NOBODY
+from activities.shown import shown
 from decisions.closing_check import (
     COMPARE,
     RECORD_ALARMS,
@@ -132,22 +128,15 @@ class Reports:
 
     async def _running(self, case_id: str) -> Running | None:
         """The case's workflow; None where there is none, or none that runs."""
-        request = DescribeWorkflowExecutionRequest(
-            namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=case_workflow_id(case_id))
-        )
-        try:
-            # Not the client's own `describe`, which cannot read a workflow that has been paused.
-            described = await self._client.workflow_service.describe_workflow_execution(request, retry=True)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
-        info = described.workflow_execution_info
-        if info.status != WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING:
+        found = await shown(self._client, case_id)
+        if found is None or not found.is_running:
             return None
-        shown = decode_typed_search_attributes(info.search_attributes)
+        attributes = found.attributes
         return Running(
-            kind=shown.get(_KIND), priority=shown.get(_PRIORITY), status=shown.get(_STATUS), unit=shown.get(_UNIT)
+            kind=attributes.get(_KIND),
+            priority=attributes.get(_PRIORITY),
+            status=attributes.get(_STATUS),
+            unit=attributes.get(_UNIT),
         )
 
 

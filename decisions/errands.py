@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from decisions.case import Case
 from decisions.effects import Notice, Refusal
+from decisions.file import CaseFile
 from decisions.receiving import StartRefused
 from omhand.contract.actions import By
 from omhand.contract.events import Event
@@ -30,6 +31,8 @@ LOOK_UP_ASKING: Final = "look_up_asking"
 """``Questioned -> Asking``: whether the case that asked still does, as it has been recorded."""
 RECORD: Final = "record"
 """``Step -> Recorded``: one transaction, idempotent on (case, seq). The first to write a seq has written it."""
+TAKE_OVER: Final = "take_over"
+"""``TakingOver -> TakenOver``: a case that nothing watches any more becomes the asking run's."""
 LOOK_UP_ANSWERED: Final = "look_up_answered"
 """``Repeated -> AnsweredBefore``: how an action was answered that the case itself does not remember any more."""
 LOG_READ: Final = "log_read"
@@ -189,6 +192,23 @@ class Recorded(Wire):
 
     slot_fault: Literal["taken", "unknown"] | None = None
     """The time that the step books is another case's, or there is none of that id any more: nothing was written."""
+
+
+class TakingOver(Wire):
+    """A run wants to take up a case that stands in Postgres as open."""
+
+    case_id: CaseId
+    kind: Kind
+    run_id: str
+
+
+class TakenOver(Wire):
+    """The case, and what of its notifications has not gone out; nothing where there is no such open case."""
+
+    file: CaseFile | None = None
+    on_their_way: tuple[Notice, ...] = ()
+    signals: Number = 0
+    """The number of the last signal that its log tells of: those that come now are numbered after it."""
 
 
 class Sending(Wire):

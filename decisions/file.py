@@ -1,6 +1,6 @@
 """A case with its log and with what has been answered: all that a case's workflow carries through its life."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Final, Self
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from decisions.case import Case
 from decisions.effects import Decision, Refusal
-from decisions.lifecycle import evolve, replay
+from decisions.lifecycle import evolve, opened, replay
 from omhand.contract.events import Event, Rejected
 from omhand.contract.names import Code
 from omhand.contract.wire import Flag, Number, Wire
@@ -21,6 +21,9 @@ ANSWERS_KEPT: Final = 250_000
 """Bytes of the causes and messages of the answers that are remembered."""
 MOST_ANSWERS: Final = 500
 """So many actions are remembered, the latest: a repeated one comes within minutes. Older ones stand in Postgres."""
+
+SIGNAL: Final = "signal:"
+"""How the cause of what a signal did begins; its number follows."""
 
 LOG_FULL: Final = Refusal(
     code=Code.INVALID_ACTION,
@@ -95,6 +98,19 @@ class CaseFile(Wire):
                 answers[cause] = Answered(seq=event.seq, refusal=refusal)
         return self.after(decision).model_copy(update={"answers": {**answers, **self.answers}})
 
+    @classmethod
+    def rebuilt(cls, case_id: str, rows: Sequence[tuple[Event, str | None]]) -> Self:
+        """The file that a case's rows give, each with what caused it: of a case that nothing carries any more.
+
+        Raises:
+            ValueError, AttributeError: the rows give no case.
+        """
+        first, cause = rows[0]
+        file = cls.begin(Decision(opened(case_id, first), (first,))).answered(cause, None)
+        for event, cause in rows[1:]:
+            file = file.found(Decision(evolve(file.case, event), (event,)), [cause])
+        return file.model_copy(update={"answers": _latest(file.answers), "has_forgotten": True})
+
     def as_of(self, seq: int) -> Self:
         """The file as it was when its log ended with ``seq``: a repeated action is answered from there.
 
@@ -124,6 +140,11 @@ def _replayed(case_id: str, base: Case | None, log: Sequence[Event]) -> Case:
 
 def _size(events: Sequence[Event]) -> int:
     return sum(len(event.model_dump_json().encode()) for event in events)
+
+
+def last_signal(causes: Iterable[str | None]) -> int:
+    """The highest number of a signal among these causes; 0 where none is."""
+    return max((int(each.removeprefix(SIGNAL)) for each in causes if each and each.startswith(SIGNAL)), default=0)
 
 
 def refusal_in(event: Event) -> Refusal | None:

@@ -24,7 +24,7 @@ RECORDS_PER_SECOND: Final = 100.0
 NOTICES_AT_ONCE: Final = 50
 """Requests to the gateway that one process has on their way; each may take 10 s."""
 
-_RESOURCES: Final = ResourceBasedTunerConfig(target_memory_usage=0.8, target_cpu_usage=0.9)
+_RESOURCES: Final = ResourceBasedTunerConfig(target_memory_usage=0.8, target_cpu_usage=0.7)
 _AT_ONCE: Final = timedelta(0)
 
 
@@ -35,7 +35,7 @@ def tuner() -> WorkerTuner:
     the server, where the urgent goes first.
     """
     return WorkerTuner.create_composite(
-        workflow_supplier=_by_what_is_left(least=4, most=40),
+        workflow_supplier=_by_what_is_left(least=2, most=40),
         activity_supplier=_by_what_is_left(least=4, most=100),
         # Of tasks that have been let in already; they mostly wait for Postgres.
         local_activity_supplier=FixedSizeSlotSupplier(100),

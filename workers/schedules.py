@@ -1,4 +1,4 @@
-"""One Temporal schedule a unit, which starts its closing check a minute after it has closed (P6).
+"""Temporal schedules: the units' closing checks, a minute after each has closed (P6); the auditor; the canary.
 
 Whoever loads a directory need not know of them: every worker looks for a newer one now and then, and brings them in
 line with it. That several do so at once does no harm. A schedule that operators have paused stays paused.
@@ -19,6 +19,7 @@ from temporalio.client import (
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
     ScheduleCalendarSpec,
+    ScheduleIntervalSpec,
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleRange,
@@ -30,10 +31,11 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.directory import Rules
+from decisions.audit import EVERY
 from decisions.closing import DAY, WEEK, check_times
 from decisions.closing_check import ClosingUnit
 from decisions.region import Region
-from omhand.contract.names import CASES_QUEUE, CLOSING_TYPE, closing_workflow_id
+from omhand.contract.names import AUDITOR_TYPE, CANARY_TYPE, CASES_QUEUE, CLOSING_TYPE, closing_workflow_id
 
 AFTER_CLOSING: Final = 60
 """Seconds: what happens at closing has happened by then."""
@@ -43,15 +45,24 @@ CATCH_UP: Final = timedelta(hours=1)
 
 LOOK_EVERY: Final = timedelta(seconds=30)
 
+AUDITOR: Final = "auditor"
+AUDITOR_NOTE: Final = "looks at all cases, in Postgres and in Temporal, and names what differs"
+CANARY: Final = "canary"
+CANARY_NOTE: Final = "opens a case of nobody's, and lives it: its silence is an alarm"
+GIVEN_UP: Final = timedelta(minutes=30)
+"""A run that has not come to its end by then never will; its silence has been an alarm for long."""
+
 NOTE: Final = "Compares the unit's open cases in Postgres with those that run, and tells its manager what differs (P6)."
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def keeping_schedules(client: Client, rules: Rules, *, every: timedelta = LOOK_EVERY) -> AsyncIterator[None]:
+async def keeping_schedules(
+    client: Client, rules: Rules, *, every: timedelta = LOOK_EVERY, canary_every: timedelta | None = None
+) -> AsyncIterator[None]:
     """While the context is open the schedules follow the newest directory; it is looked for that often."""
-    keeping = asyncio.create_task(_keep_schedules(client, rules, every))
+    keeping = asyncio.create_task(_keep_schedules(client, rules, every, canary_every))
     try:
         yield
     finally:
@@ -59,10 +70,14 @@ async def keeping_schedules(client: Client, rules: Rules, *, every: timedelta = 
         await asyncio.wait([keeping])
 
 
-async def _keep_schedules(client: Client, rules: Rules, every: timedelta) -> None:
+async def _keep_schedules(client: Client, rules: Rules, every: timedelta, canary_every: timedelta | None) -> None:
     set_by: int | None = None
+    is_watched = False
     while True:
         try:
+            if not is_watched:
+                await set_watch(client, canary_every)
+                is_watched = True
             region = await rules.current()
             if region.version != set_by:
                 await set_schedules(client, region)
@@ -73,6 +88,19 @@ async def _keep_schedules(client: Client, rules: Rules, every: timedelta) -> Non
         await asyncio.sleep(every.total_seconds())
 
 
+async def set_watch(client: Client, canary_every: timedelta | None) -> None:
+    """Bring the auditor's schedule and the canary's in line; without ``canary_every`` there is no canary.
+
+    Raises:
+        RPCError: as `set_schedules`.
+    """
+    await _set(client, AUDITOR, _watching(AUDITOR_TYPE, AUDITOR, EVERY, AUDITOR_NOTE), at_once=True)
+    if canary_every:
+        await _set(client, CANARY, _watching(CANARY_TYPE, CANARY, canary_every, CANARY_NOTE), at_once=True)
+    else:
+        await _remove(client, CANARY)
+
+
 async def set_schedules(client: Client, region: Region) -> None:
     """Bring the schedules of all units in line with a directory; those of units that it has not are removed.
 
@@ -80,20 +108,25 @@ async def set_schedules(client: Client, region: Region) -> None:
         RPCError: Temporal is away, or refuses. What has been done by then stays, and may be done again.
     """
     for unit in region.units:
-        await _set_schedule(client, unit, region)
+        await _set(client, closing_workflow_id(unit), schedule_of(unit, region))
     prefix = closing_workflow_id("")
     async for each in await client.list_schedules():
         if each.id.startswith(prefix) and each.id.removeprefix(prefix) not in region.units:
             await _remove(client, each.id)
 
 
-async def _set_schedule(client: Client, unit: str, region: Region) -> None:
-    schedule = schedule_of(unit, region)
+async def _set(client: Client, schedule_id: str, schedule: Schedule, *, at_once: bool = False) -> None:
+    meant = schedule.action
+    if not isinstance(meant, ScheduleActionStartWorkflow):
+        msg = "a schedule here starts a workflow"
+        raise TypeError(msg)
     try:
-        await client.create_schedule(closing_workflow_id(unit), schedule, memo={"what": NOTE})
+        await client.create_schedule(
+            schedule_id, schedule, memo={"what": schedule.state.note}, trigger_immediately=at_once
+        )
     except ScheduleAlreadyRunningError:
-        handle = client.get_schedule_handle(closing_workflow_id(unit))
-        argument = await client.data_converter.encode(_arguments(unit))
+        handle = client.get_schedule_handle(schedule_id)
+        argument = await client.data_converter.encode(meant.args)
 
         def updated(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
             there = found.description.schedule
@@ -112,7 +145,7 @@ async def _remove(client: Client, schedule_id: str) -> None:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
     else:
-        log.info("closing checks are scheduled no more: the unit is not in the directory", schedule=schedule_id)
+        log.info("a schedule is not needed any more, and has been removed", schedule=schedule_id)
 
 
 def schedule_of(unit: str, region: Region) -> Schedule:
@@ -132,6 +165,18 @@ def schedule_of(unit: str, region: Region) -> Schedule:
         # One that waits for a gateway that is silent must not keep the next day's from being made.
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=CATCH_UP),
         state=ScheduleState(note=NOTE),
+    )
+
+
+def _watching(workflow: str, schedule_id: str, every: timedelta, note: str) -> Schedule:
+    """One that runs from time to time; what was missed is not made up for, as the next one sees it too."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            workflow, args=[{}], id=schedule_id, task_queue=CASES_QUEUE, static_summary=note, execution_timeout=GIVEN_UP
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=every),
+        state=ScheduleState(note=note),
     )
 
 

@@ -19,13 +19,13 @@ from decisions import decide as rules
 from decisions.assertions import who_opens
 from decisions.booking import TAKEN, UNKNOWN
 from decisions.case import WATCH, Case, view
-from decisions.effects import Decision, Notice, Refusal, taken_up
+from decisions.effects import Decision, Refusal, taken_up
 from decisions.errands import RECORD, Access, Recorded, Step
 from decisions.file import CaseFile
 from omhand.contract.actions import By
 from omhand.contract.names import Code, Kind, StartFault
 from omhand.contract.opening import Opening
-from omhand.contract.wire import Malformed, Number, Wire, read
+from omhand.contract.wire import Malformed, read
 from workflows import acting
 from workflows.acting import TimeGone
 from workflows.errands import OutOfPatience, run_errand
@@ -36,6 +36,7 @@ from workflows.operators import Listing, details, next_up
 from workflows.post import Post
 from workflows.reading import one_object
 from workflows.relatives import LINKS_CHANGED, LOOKS, Relatives, asking_case
+from workflows.succession import REVIVED, Carried, taken_over
 
 OPENED: Final = "open"
 """How the access log names that somebody opened a case; a backend that has a triage outcome is nobody."""
@@ -47,15 +48,6 @@ SHORTEST_PATIENCE: Final = timedelta(seconds=10)
 """An action is given at least so long before what is due goes first."""
 
 LINGER: Final = timedelta(milliseconds=10)
-
-
-class Carried(Wire):
-    """What goes along when a long case continues as a new run."""
-
-    file: CaseFile
-    linked: tuple[str, ...]
-    on_their_way: tuple[Notice, ...]
-    signals: Number
 
 
 class CaseShell:
@@ -139,6 +131,8 @@ class CaseShell:
             raise start_failure(StartFault.INVALID_CASE, str(fault)) from None
         if workflow.info().continued_run_id and "carried" in given:
             self._carry_on(read(Carried, given["carried"]))
+        elif given == REVIVED:
+            await self._revive()
         else:
             await self._open(given)
 
@@ -161,6 +155,16 @@ class CaseShell:
         self._file, self._linked, self._inbox.signals = carried.file, carried.linked, carried.signals
         for notice in carried.on_their_way:
             self._post.send(notice)
+
+    async def _revive(self) -> None:
+        """Temporal has lost the case, and Postgres has it: it goes on from there, and looks how its relatives stand."""
+        taken = await taken_over(self.kind)
+        self._file = taken.file
+        self._inbox.begin_after(taken.signals)
+        for notice in taken.on_their_way:
+            self._post.send(notice)
+        for look in (LINKS_CHANGED, *LOOKS):
+            self._inbox.signalled(look)
 
     async def _go_on(self) -> None:
         """The next thing that happens: a moment that is due, something that came, or waiting for either."""
@@ -318,7 +322,8 @@ class CaseShell:
         Raises:
             TimeGone: it books a time that is not free any more: nothing has happened.
         """
-        recorded = await self._write(step, "record " + ", ".join(event.event for event in step.events))
+        what = ", ".join(event.event for event in step.events)
+        recorded = await self._write(step, f"record {what}" if what else "look for other open cases of the patient")
         if recorded.slot_fault:
             raise TimeGone(UNKNOWN if recorded.slot_fault == "unknown" else TAKEN)
         self._file = after or self._file
@@ -326,7 +331,9 @@ class CaseShell:
         if recorded.ahead:
             decision = taken_up(step.case.case_id, before.case if before else None, [e.event for e in recorded.ahead])
             file = before or CaseFile(case=decision.case, log=())
-            self._file = file.found(decision, [earlier.cause for earlier in recorded.ahead])
+            causes = [earlier.cause for earlier in recorded.ahead]
+            self._file = file.found(decision, causes)
+            self._inbox.number_after(causes)
         if decision.takes or decision.settles:
             self._post.withdraw(decision.case, taken=decision.takes, settled=decision.settles)
         for notice in decision.notices:
@@ -356,9 +363,8 @@ class CaseShell:
         )
 
     async def _look_again(self) -> None:
-        """Another case of the same patient was opened or closed: which ones are open now?"""
-        await self._write(self._step(Decision(self._case)), "look for other open cases of the same patient")
-        self._show()
+        """Which other cases of the patient are open now? What stands in the log and is not known here is taken up."""
+        await self._carry_out(self._open_file, self._step(Decision(self._case)))
 
     async def _write(self, step: Step, summary: str) -> Recorded:
         recorded = await run_errand(RECORD, step, Recorded, summary)

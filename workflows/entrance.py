@@ -12,8 +12,19 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.common import RawValue
 
-from omhand.contract.names import CLOSING_TYPE, INTAKE_TYPE, READ_TYPE, VIEW_QUERY, WORKFLOW_TYPES, StartFault
+from omhand.contract.names import (
+    AUDITOR_TYPE,
+    CANARY_TYPE,
+    CLOSING_TYPE,
+    INTAKE_TYPE,
+    READ_TYPE,
+    VIEW_QUERY,
+    WORKFLOW_TYPES,
+    StartFault,
+)
 from workflows.administrative_case import AdministrativeCase
+from workflows.auditor import Auditor
+from workflows.canary import Canary
 from workflows.case import CaseShell
 from workflows.closing_time import ClosingTime
 from workflows.consultation import Consultation
@@ -37,6 +48,7 @@ KINDS: Final[tuple[type[CaseShell], ...]] = (
 TYPES: Final[Mapping[str, type[CaseShell] | type[NoCase]]] = MappingProxyType(
     {WORKFLOW_TYPES[shell.kind]: shell for shell in KINDS}
     | {INTAKE_TYPE: Intake, CLOSING_TYPE: ClosingTime, READ_TYPE: LoggedRead}
+    | {AUDITOR_TYPE: Auditor, CANARY_TYPE: Canary}
 )
 
 

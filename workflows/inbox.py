@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from decisions.case import Case
 from decisions.effects import Decision, Refusal
+from decisions.file import SIGNAL, last_signal
 
 NEWS: Final = "news"
 READABLE_NAME: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
@@ -69,7 +70,7 @@ class Inbox:
     def signalled(self, name: str, args: Sequence[RawValue] = ()) -> None:
         """A signal has come."""
         self.signals += 1
-        self._waiting.append(Incoming(workflow.now(), f"signal:{self.signals}", name, args))
+        self._waiting.append(Incoming(workflow.now(), f"{SIGNAL}{self.signals}", name, args))
 
     def news(self, cause: str, rule: Rule) -> None:
         """Something that the case has set going came to an end that it has to know of."""
@@ -85,6 +86,20 @@ class Inbox:
         incoming = Incoming(workflow.now(), f"update:{_storable(info.id) if info else ''}", name, args, is_awaited=True)
         self._waiting.append(incoming)
         return await self._answered(incoming)
+
+    def begin_after(self, number: int) -> None:
+        """Signals are numbered after this one, those too that have come already: it was another run's."""
+        self.signals += number
+        for each in self._waiting:
+            if each.cause.startswith(SIGNAL):
+                each.cause = f"{SIGNAL}{last_signal([each.cause]) + number}"
+
+    def number_after(self, causes: Iterable[str | None]) -> None:
+        """Signals that come from now on are not taken for those that caused what stands in the log.
+
+        They have the same numbers only where Temporal has lost what Postgres has.
+        """
+        self.signals = max(self.signals, last_signal(causes))
 
     def first(self) -> Incoming | None:
         """What came first and has not been taken."""

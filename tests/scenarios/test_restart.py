@@ -95,10 +95,10 @@ class Dev:
 
 
 @asynccontextmanager
-async def dev(folder: Path, gateway: Gateway) -> AsyncIterator[Dev]:
+async def dev(folder: Path, gateway: Gateway, policy: str = POLICY) -> AsyncIterator[Dev]:
     """An ``omhand dev`` on that folder's state, with ladders of seconds; killed at the end if it still runs."""
     (folder / "directory.toml").write_text(DIRECTORY)
-    (folder / "policy.toml").write_text(POLICY + OTHER_PHASES)
+    (folder / "policy.toml").write_text(policy + OTHER_PHASES)
     log = folder / "dev.log"
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(

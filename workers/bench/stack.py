@@ -156,8 +156,7 @@ def _environment(on: Servers, variant: Variant) -> dict[str, str]:
             "OMHAND_GATEWAY_URL": on.gateway_url,
             "OMHAND_LOG_FORMAT": "json",
             "OMHAND_METRICS_ADDRESS": f"127.0.0.1:{metrics}",
-            # The limit protects a phone gateway; here it would be what is measured.
-            "OMHAND_NOTICES_PER_SECOND": "10000",
+            "OMHAND_NOTICES_PER_SECOND": str(variant.notices_per_second),
         }
     return inherited | own
 

@@ -39,6 +39,8 @@ class Variant:
     waits_for: Step
     """The step after which somebody may take the case."""
     encrypted: bool = False
+    notices_per_second: float = 10_000
+    """The limit protects a phone gateway; where costs are measured it would be what is measured."""
     eager: bool = False
     """Started by its own worker, which the driver asks."""
     root: Path = ROOT

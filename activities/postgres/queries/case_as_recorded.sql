@@ -1,0 +1,4 @@
+-- A case, as the audit looks at it. $1: its id.
+select closed_at is null as is_open, seq, next_at
+from omhand.cases
+where case_id = $1

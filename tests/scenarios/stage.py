@@ -305,6 +305,7 @@ async def staged(
     extra_args: Sequence[str] = (),
     tokens: TokenSettings | None = None,
     require_assertions: bool = False,
+    heartbeat_url: str | None = None,
 ) -> AsyncIterator[Stage]:
     """A Temporal, a gateway and a worker in this process, on a migrated database with rules.
 
@@ -325,6 +326,7 @@ async def staged(
             require_encryption=require_encryption,
             tokens=tokens,
             require_assertions=require_assertions,
+            heartbeat_url=heartbeat_url,
         )
         if served:
             worker = await Client.connect(temporal.address, data_converter=data_converter(settings.codec()))

@@ -287,8 +287,11 @@ _OPTIONS: Final = (
     *("server", "start-dev", "--ip", LOOPBACK, "--namespace", NAMESPACE),
     *("--disable-config-file", "--disable-config-env", "--ui-disable-news-fetch"),
     *("--log-level", "warn", "--log-format", "json"),
-    # Units take turns where tasks wait (`omhand.contract.urgency`).
+    # Units take turns where tasks wait, and the urgent goes first (`omhand.contract.urgency`): in a queue of several
+    # partitions it would be the first of one of them only.
     *("--dynamic-config-value", "matching.enableFairness=true"),
+    *("--dynamic-config-value", "matching.numTaskqueueReadPartitions=1"),
+    *("--dynamic-config-value", "matching.numTaskqueueWritePartitions=1"),
     *(f"--search-attribute={name}={kind}" for name, kind in SEARCH_ATTRIBUTE_TYPES.items()),
 )
 _STORE: Final = (

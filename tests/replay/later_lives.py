@@ -103,3 +103,25 @@ async def asserting_lives(stage: Stage, _line: Line) -> Lives:
     reading = await stage.client.start_workflow("Read", read, id="read-asserted", task_queue="cases")
     await asyncio.gather(reading.result(), return_exceptions=True)
     return {"asserted": asserted, "read": reading}
+
+
+async def watching_lives(stage: Stage, _line: Line) -> Lives:
+    """A canary and its case, an audit, and a case that a new run has taken over from Postgres."""
+    lost = await stage.start("revived")
+    await stage.gateway.until(lambda: bool(stage.gateway.reasons("revived")))
+    await stage.settled("revived")
+    await lost.terminate("lost")
+    revived = await stage.client.start_workflow(
+        "DropInVisit", {"revived": True}, id=lost.id, task_queue="cases"
+    )  # fmt: skip
+    await revived.execute_update("accept", {"by": NURSE_NORTH})
+    canary = await stage.client.start_workflow("Canary", {}, id="canary", task_queue="cases")
+    case_id = (await canary.result())["case_id"]
+    audit = await stage.client.start_workflow("Auditor", {}, id="auditor", task_queue="cases")
+    await audit.result()
+    return {
+        "revived": revived,
+        "canary": canary,
+        "canary-case": stage.client.get_workflow_handle(f"case-{case_id}"),
+        "audit": audit,
+    }

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from corpus import FINGERPRINT, HISTORIES, commands, stored
-from later_lives import asserting_lives, visiting_lives, writing_lives
+from later_lives import asserting_lives, visiting_lives, watching_lives, writing_lives
 from stage import FAST_POLICY, Line, Stage, line_to, load_rules, new_database, pending_activities, staged, until
 from stories import DIRECTORY, DOCTOR_SOUTH, EAST, JOUR, NURSE_NORTH, NURSE_SOUTH, SOUTH
 from temporalio.client import WorkflowHandle
@@ -320,6 +320,7 @@ async def play() -> dict[str, dict[str, Any]]:
         visiting_lives,
         writing_lives,
         asserting_lives,
+        watching_lives,
         lives_at_closing,
     )
     for extra_args, lives in (((), first), (SHORT_RUNS, (long_lives, long_asking_lives))):

@@ -68,7 +68,7 @@ def test_the_corpus_holds_every_typical_life() -> None:
         "long-asking-first-run", "long-asking-last-run", "asked-too-early", "check-well", "ticket", "ticket-expired",
         "booked-moved", "booking-cancelled", "booked-by-a-unit", "visit", "time-gone", "time-gone-at-opening",
         "thread", "thread-of-a-unit", "thread-unanswered", "administrative",
-        "check-differs", "asserted", "read",
+        "check-differs", "asserted", "read", "revived", "canary", "canary-case", "audit",
     }  # fmt: skip
     asked = {command for history in HISTORIES.values() for command in commands(history)}
     assert asked >= {

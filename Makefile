@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-rules test-servers soak lint bench lock schema holes clean
+.PHONY: help setup demo dev test test-rules test-servers soak lint bench release lock schema holes alerts clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 10
@@ -55,8 +55,19 @@ bench: setup ## measure: cases a second, CPU and memory a case, beside two bare 
 schema: setup ## write the JSON Schema of the contract anew
 	$(BIN)/python -m omhand.contract.schema
 
+RELEASED := omhand decisions workflows activities workers examples pyproject.toml
+release: ## keep the program of this commit beside the tests: they prove that its workers go on beside the next release's
+	version=$$(git show HEAD:pyproject.toml | sed -n 's/^version = "\(.*\)"$$/\1/p') && \
+	git archive -9 --output=tests/releases/omhand-$$version.tar.gz HEAD $(RELEASED)
+
 lock: ## pin every dependency anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --quiet --output-file requirements.lock
+	$(MAKE) --no-print-directory setup
+	$(BIN)/python deploy/lock.py
+
+alerts: ## check the alert rules, and how long each waits before it fires (needs promtool, which comes with Prometheus)
+	promtool check rules deploy/prometheus/alerts.yml
+	promtool test rules deploy/prometheus/alerts.test.yml
 
 holes: setup ## look for known holes in the pinned packages (needs pip-audit and the network)
 	pip-audit --requirement requirements.lock --require-hashes --disable-pip

@@ -156,6 +156,7 @@ def make_app(
     for path in ("/encode", "/decode"):
         app.router.add_options(path, _preflight)
     app.router.add_get("/health", _health)
+    app.router.add_get("/metrics", _metrics)
     return app
 
 
@@ -381,6 +382,11 @@ async def _preflight(_request: web.Request) -> web.StreamResponse:
 
 async def _health(_request: web.Request) -> web.StreamResponse:
     return web.json_response({"status": "ok"})
+
+
+async def _metrics(_request: web.Request) -> web.StreamResponse:
+    """Nothing: that it can be scraped is what there is to be known."""
+    return web.Response(body=b"", headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
 def _refusal(status: HTTPStatus, message: str) -> web.Response:

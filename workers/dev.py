@@ -19,6 +19,7 @@ from typing import Final
 
 from activities.access import AccessLog
 from activities.postgres.pool import open_pool
+from omhand.client.environment import DATABASE_PASSWORD, file_of
 from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
 from workers import logs, settings
 from workers.children import LOOPBACK, EmbeddedError, claim, free_ports
@@ -28,6 +29,11 @@ from workers.embedded import TemporalServer, embedded_temporal, running_postgres
 
 READY_FILE: Final = "ready.json"
 """In the state folder while everything answers: where the commands find it."""
+
+_NOT_OF_OUR_DATABASE: Final = dict.fromkeys(
+    (file_of(settings.DATABASE_URL), DATABASE_PASSWORD, file_of(DATABASE_PASSWORD)), ""
+)
+"""What the environment may say of another one."""
 
 _ROOT: Final = Path(__file__).parents[1]
 
@@ -152,6 +158,7 @@ def _keys_file(home: Path) -> Path:
 def _check_settings(keys_file: Path) -> None:
     """Find the faults that would keep every worker from starting, and log as the settings say."""
     set_by_us = {settings.DATABASE_URL: "postgresql://embedded", settings.KEYS_FILE: str(keys_file)}
+    set_by_us |= _NOT_OF_OUR_DATABASE
     read = settings.read_settings({**os.environ, **set_by_us})
     logs.configure(read.log_format, read.log_level)
 
@@ -162,7 +169,7 @@ async def _prepare(dsn: str, options: DevOptions) -> None:
     from workers.migrate import SchemaTooNewError, migrate  # noqa: PLC0415
 
     try:
-        await asyncio.to_thread(migrate, dsn)
+        await asyncio.to_thread(migrate, dsn, contract=True)  # no other program runs on a database of our own
         asked = options.directory or options.policy
         if not asked and await has_rules(dsn):
             return
@@ -184,5 +191,7 @@ def _worker_environment(temporal: TemporalServer, dsn: str, keys_file: Path) -> 
         settings.DATABASE_URL: dsn,
         settings.KEYS_FILE: str(keys_file),
         settings.LOG_FORMAT: "json",
+        **_NOT_OF_OUR_DATABASE,
+        settings.BUILD_ID: "",  # nobody would make it the current one, and nothing would be served
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), env.get("PYTHONPATH")))),
     }

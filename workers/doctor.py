@@ -227,12 +227,13 @@ def _words(span: timedelta) -> str:
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Look at everything, and give each finding as soon as it is known."""
     async with AsyncExitStack() as stack:
-        pool, fault = None, None
+        pool, fault, to_do = None, None, None
         try:
             pool = await stack.enter_async_context(open_pool(settings.database_url, most=2))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             fault = f"does not answer, or does not let us in ({type(error).__name__})"
-        yield Finding("postgres", fault is None, fault or "it answers", "see OMHAND_DATABASE_URL" if fault else None)
+            to_do = "make room on its disk" if isinstance(error, asyncpg.DiskFullError) else "see OMHAND_DATABASE_URL"
+        yield Finding("postgres", fault is None, fault or "it answers", to_do)
         async for finding in Doctor(settings, pool, await _client(settings)).look():
             yield finding
 

@@ -1,7 +1,8 @@
 """Stores a checked directory and policy as a new version of the rules (contract §7)."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from activities.slots import LeftOut, Published, Transaction, leave_out, publish
 from decisions.facts import FoundSlot
 from omhand.contract.directory import Directory
 from omhand.contract.wire import read
-from workers.rule_files import RuleFiles, read_files
+from workers.rule_files import read_files
 
 MOVE_FIRST: Final = "move or cancel that visit first"
 
@@ -49,22 +50,33 @@ async def store(dsn: str, directory: Path, policy: Path) -> Loaded:
     files = await asyncio.to_thread(read_files, directory, policy)
     if files.faults:
         raise LoadError(files.faults)
-    async with open_pool(dsn, most=1) as pool, pool.acquire() as connection, connection.transaction():
-        await connection.execute(query("lock_rules"))
+    async with rules_locked(dsn) as connection:
         told = read(Directory, files.directory)
         slots = await publish(connection, told.slot, by_directory=True)
-        faults = [f"{directory.name}: {fault}" for fault in held_faults(slots.held)]
-        faults += [f"{directory.name}: {fault}" for fault in await _missing_units(connection, files)]
+        faults = [*held_faults(slots.held), *await missing_units(connection, told)]
         if faults:
-            raise LoadError(faults)
-        left_out = await leave_out(
-            connection,
-            slots=[slot.id for slot in told.slot],
-            units=[unit.id for unit in told.unit],
-            professions=[profession.name for profession in told.profession],
-        )
-        version: int = await connection.fetchval(query("load_rules"), files.directory, files.policy)
+            raise LoadError([f"{directory.name}: {fault}" for fault in faults])
+        left_out = await leave_out_of(connection, told)
+        version: int = await connection.fetchval(query("load_rules"), files.directory, files.policy, None)
         return Loaded(version, slots, left_out)
+
+
+@asynccontextmanager
+async def rules_locked(dsn: str) -> AsyncIterator[Transaction]:
+    """A transaction in which nobody else makes a new version of the rules."""
+    async with open_pool(dsn, most=1) as pool, pool.acquire() as connection, connection.transaction():
+        await connection.execute(query("lock_rules"))
+        yield connection
+
+
+async def leave_out_of(connection: Transaction, directory: Directory) -> LeftOut:
+    """Withdraw the bookable times that this directory, which is to be the newest, does not have."""
+    return await leave_out(
+        connection,
+        slots=[slot.id for slot in directory.slot],
+        units=[unit.id for unit in directory.unit],
+        professions=[profession.name for profession in directory.profession],
+    )
 
 
 def held_faults(slots: Sequence[FoundSlot]) -> Iterator[str]:
@@ -73,9 +85,9 @@ def held_faults(slots: Sequence[FoundSlot]) -> Iterator[str]:
         yield f"slot {slot.id}: is changed, and case {slot.held_by} holds it: {MOVE_FIRST}"
 
 
-async def _missing_units(connection: Transaction, files: RuleFiles) -> list[str]:
+async def missing_units(connection: Transaction, directory: Directory) -> list[str]:
     """A unit that open cases need stays: nobody else could accept, close or be called about them (H3)."""
-    known = {unit["id"] for unit in files.directory["unit"]}
+    known = {unit.id for unit in directory.unit}
     rows = await connection.fetch(query("units_with_open_cases"))
     return [
         f"unit {row['unit_id']}: is left out, and {row['open_cases']} open cases need it"

@@ -1,6 +1,7 @@
 """Reads the directory and policy files and finds every fault in them, not just the first (contract §7)."""
 
 import copy
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +14,25 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError
 
 from activities.holidays import days_that_count_as_sundays
-from omhand.contract.directory import Directory, Slot, faults_between
-from omhand.contract.policy import Policy, faults_with
+from omhand.contract.directory import (
+    WEEKDAYS,
+    Directory,
+    Manager,
+    Slot,
+    Staff,
+    Unit,
+    faults_between,
+)
+from omhand.contract.policy import (
+    Closing,
+    EscalationOff,
+    Ladder,
+    Policy,
+    Repeat,
+    Routing,
+    Step,
+    faults_with,
+)
 from omhand.contract.wire import Wire, faults_of, named
 
 M = TypeVar("M", bound=Wire)
@@ -36,6 +54,16 @@ def read_files(directory: Path, policy: Path) -> RuleFiles:
     A list's places count from 0, as in ``ladder.3.steps.1.after``.
     """
     region, rules = _read(directory, Directory, _REGION_STAND_INS), _read(policy, Policy, _RULES_STAND_INS)
+    return _together(region, rules, directory.name, policy.name)
+
+
+def check_rules(directory: Json, policy: Json) -> RuleFiles:
+    """The same of what a file held once: a later program, or a later list of holidays, may find faults in it."""
+    region, rules = _check(directory, Directory, _REGION_STAND_INS), _check(policy, Policy, _RULES_STAND_INS)
+    return _together(region, rules, "directory", "policy")
+
+
+def _together(region: "_Read[Directory]", rules: "_Read[Policy]", directory: str, policy: str) -> RuleFiles:
     if region.model:
         region.faults += [*_places(region.model), *faults_between(region.model)]
     if region.model and rules.model:
@@ -45,9 +73,7 @@ def read_files(directory: Path, policy: Path) -> RuleFiles:
             # A ladder that nobody can tell the phase of may be the one that seems to be missing.
             if rules.whole or not fault.startswith("ladder: ")
         ]
-    faults = [f"{directory.name}: {fault}" for fault in region.faults] + [
-        f"{policy.name}: {fault}" for fault in rules.faults
-    ]
+    faults = [f"{directory}: {fault}" for fault in region.faults] + [f"{policy}: {fault}" for fault in rules.faults]
     return RuleFiles(region.json, rules.json, tuple(faults))
 
 
@@ -85,8 +111,10 @@ class _Read(Generic[M]):
 
 def _read(path: Path, model: type[M], stand_ins: Mapping[str, Json]) -> _Read[M]:
     found = _parsed(path)
-    if isinstance(found, str):
-        return _Read({}, None, [found])
+    return _Read({}, None, [found]) if isinstance(found, str) else _check(found, model, stand_ins)
+
+
+def _check(found: Json, model: type[M], stand_ins: Mapping[str, Json]) -> _Read[M]:
     try:
         return _Read(found, model.model_validate(found), [])
     except ValidationError as error:
@@ -210,3 +238,44 @@ def _places(directory: Directory) -> Iterator[str]:
         days_that_count_as_sundays(directory.holidays, year, year)
     except ValueError:
         yield 'holidays: no holidays are known of such a country (like "SE", or "" for none)'
+
+
+# Writing them ------------------------------------------------------------------------------------------------------
+
+_WRITTEN: Final = (Unit, Manager, Ladder, Step, Repeat, Directory, Staff, Slot, Policy, EscalationOff, Closing, Routing)
+_FIRST: Final = ("after", "every")
+_ORDER: Final = list(dict.fromkeys([*_FIRST, *(key for model in _WRITTEN for key in model.model_fields), *WEEKDAYS]))
+"""Of keys, as people write them; Postgres keeps them by their length."""
+
+
+def toml_of(rules: Json) -> str:
+    """A directory or a policy as a file that says the same: its own keys first, then its tables, then its lists."""
+    keys, tables, lists = [], [], []
+    for key, value in _in_order(rules):
+        match value:
+            case dict():
+                tables.append([f"[{key}]", *_pairs(value)])
+            case list():
+                lists += [[f"[[{key}]]", *_pairs(each)] for each in value]
+            case _:
+                keys.append(f"{key} = {_value(value)}")
+    return "\n\n".join("\n".join(lines) for lines in (keys, *tables, *lists) if lines) + "\n"
+
+
+def _in_order(table: Json) -> list[tuple[str, Any]]:
+    return sorted(table.items(), key=lambda pair: _ORDER.index(pair[0]) if pair[0] in _ORDER else len(_ORDER))
+
+
+def _pairs(table: Json) -> list[str]:
+    return [f"{key} = {_value(each)}" for key, each in _in_order(table)]
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - JSON
+    match value:
+        case dict():
+            return f"{{ {', '.join(_pairs(value))} }}" if value else "{}"
+        case list():
+            return f"[{', '.join(map(_value, value))}]"
+        case _:
+            # What JSON writes of a text, a number or a flag TOML reads, but for one letter that it wants escaped.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -3,6 +3,8 @@
 A variable that is set but empty counts as not set, as a compose file writes what is left out. An
 ``OMHAND_*`` variable that nobody knows is a fault: it is most likely a misspelling, and a setting
 that silently does nothing is worse than a worker that does not start.
+
+A secret may stand in a file: ``<NAME>_FILE`` names it (`omhand.client.environment`).
 """
 
 import dataclasses
@@ -23,6 +25,7 @@ from temporalio.envconfig import ClientConnectConfig
 
 from activities.identity import TokenSettings
 from omhand.client.connecting import connect_config
+from omhand.client.environment import DATABASE_PASSWORD, file_of, setting, with_password
 from omhand.client.faults import NotConfigured
 from omhand.codec import EncryptionCodec, KeyRing, KeyRingError
 from omhand.contract.wire import Duration
@@ -54,11 +57,14 @@ _DURATION: Final = TypeAdapter[timedelta](Duration)
 LEAST_SECRET_BYTES: Final = 32
 """Of a secret for HS256 (RFC 7518, 3.2)."""
 
+SECRETS: Final = (DATABASE_URL, DATABASE_PASSWORD, GATEWAY_SECRET, TOKEN_SECRET, HEARTBEAT_URL)
+"""Those that may stand in a file."""
+
 KNOWN: Final = frozenset(
     {
-        DATABASE_URL,
+        *SECRETS,
+        *map(file_of, SECRETS),
         GATEWAY_URL,
-        GATEWAY_SECRET,
         KEYS_FILE,
         REQUIRE_ENCRYPTION,
         LOG_FORMAT,
@@ -66,13 +72,11 @@ KNOWN: Final = frozenset(
         METRICS_ADDRESS,
         NOTICES_PER_SECOND,
         TOKEN_JWKS,
-        TOKEN_SECRET,
         TOKEN_ISSUER,
         TOKEN_AUDIENCE,
         REQUIRE_ASSERTIONS,
         BUILD_ID,
         CANARY_EVERY,
-        HEARTBEAT_URL,
         ASSERTION,
     }
 )
@@ -151,7 +155,7 @@ def read_settings(
     """
     reader = _Reader(os.environ if environ is None else environ)
     settings = Settings(
-        database_url=reader.read(DATABASE_URL, _database_url, ""),
+        database_url=_read_database(reader),
         gateway_url=reader.read(GATEWAY_URL, _http_url, None),
         gateway_secret=reader.read(GATEWAY_SECRET, str, None),
         keys_file=reader.read(KEYS_FILE, _key_ring, None),
@@ -190,6 +194,13 @@ def _check_together(reader: "_Reader", settings: Settings) -> None:
             reader.fault(REQUIRE_ASSERTIONS, f"nothing can be verified without {TOKEN_JWKS} or {TOKEN_SECRET}")
 
 
+def _read_database(reader: "_Reader") -> str:
+    url = reader.read(DATABASE_URL, _database_url, "")
+    if not url and reader.has(DATABASE_URL):  # which is a fault already
+        return ""
+    return reader.read(DATABASE_PASSWORD, lambda password: with_password(url, password), url)
+
+
 def _read_tokens(reader: "_Reader") -> TokenSettings | None:
     jwks = reader.read(TOKEN_JWKS, _http_url, None)
     secret = reader.read(TOKEN_SECRET, _token_secret, None)
@@ -219,13 +230,28 @@ class _Reader:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._set = {name: value.strip() for name, value in environ.items() if value.strip()}
+        self._unreadable: set[str] = set()
         self.faults: list[str] = []
+        for name in SECRETS:
+            self._take(name, environ)
+
+    def _take(self, name: str, environ: Mapping[str, str]) -> None:
+        """Take a secret, which may stand in a file."""
+        self._set.pop(name, None)
+        try:
+            value = setting(environ, name)
+        except NotConfigured as fault:
+            self.faults.append(str(fault))
+            self._unreadable.add(name)
+        else:
+            if value:
+                self._set[name] = value
 
     def fault(self, name: str, what: str) -> None:
         self.faults.append(f"{name}: {what}")
 
     def has(self, name: str) -> bool:
-        return name in self._set
+        return name in self._set or name in self._unreadable
 
     def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
         """Parse a variable; `parse` raises ValueError with words that do not hold the value."""
@@ -239,7 +265,7 @@ class _Reader:
 
     def require(self, names: Collection[str]) -> None:
         for name in names:
-            if name not in self._set:
+            if not self.has(name):
                 self.fault(name, "missing")
 
     def refuse_unknown(self) -> None:

@@ -19,19 +19,25 @@ from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunn
 from activities.access import AccessLog
 from activities.answers import Answers
 from activities.assertions import Assertions
+from activities.audits import Audits
+from activities.canaries import Canaries
 from activities.consultations import Consultations
 from activities.directory import Rules
 from activities.identity import Identity
+from activities.lag import LAG_BUCKETS, RECORD_LAG
 from activities.notices import Gateway
 from activities.patients import Patients, WrongLinkingKey, adopt_linking_key
 from activities.postgres.pool import MOST_CONNECTIONS, open_pool
 from activities.records import Records
 from activities.reports import Reports
+from activities.revival import Revival
+from omhand.client.tracing import tracing
 from omhand.codec import encryption
 from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, RECORDS_QUEUE, SEARCH_ATTRIBUTE_TYPES
+from workers.figures import showing_figures
 from workers.limits import CACHED_CASES, GRACE, NOTICES_AT_ONCE, RECORDS_PER_SECOND, tuner
 from workers.logs import core_logging
-from workers.migrate import schema_is_older
+from workers.migrate import schema_fault
 from workers.schedules import keeping_schedules
 from workers.settings import DATABASE_URL, KEYS_FILE, Settings, SettingsError, temporal_connect_config
 from workflows.entrance import Entrance
@@ -54,12 +60,22 @@ INDEXED_TYPES: Final = {
 
 
 async def connect(settings: Settings) -> Client:
-    """The connection to Temporal, with metrics where they are wanted and payloads encrypted where there are keys."""
+    """The connection to Temporal: metrics and traces where they are wanted, payloads encrypted where there are keys.
+
+    The traces are its workers' too.
+    """
     address = settings.metrics_address
-    metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True) if address else None
+    buckets = {RECORD_LAG: LAG_BUCKETS}
+    metrics = (
+        PrometheusConfig(bind_address=address, durations_as_seconds=True, histogram_bucket_overrides=buckets)
+        if address
+        else None
+    )
     runtime = Runtime(telemetry=TelemetryConfig(logging=core_logging(), metrics=metrics))
     plugin = encryption(settings.codec("mark"))
-    return await Client.connect(**temporal_connect_config(), plugins=[plugin], runtime=runtime)
+    traces = tracing("omhand-worker")
+    config = temporal_connect_config()
+    return await Client.connect(**config, plugins=[plugin], interceptors=traces, runtime=runtime)
 
 
 async def register_search_attributes(client: Client) -> None:
@@ -96,7 +112,7 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
             client,
             task_queue=CASES_QUEUE,
             workflows=[Entrance],
-            activities=[records.record, *_of_cases(client, pool, rules, assertions)],
+            activities=[records.record, *_of_cases(client, pool, rules, assertions, settings.heartbeat_url)],
             # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=cached_cases,
@@ -155,9 +171,12 @@ async def _patients(pool: asyncpg.Pool, settings: Settings) -> Patients:
     return Patients(pool, linking)
 
 
-def _of_cases(client: Client, pool: asyncpg.Pool, rules: Rules, assertions: Assertions) -> list[Callable[..., Any]]:
+def _of_cases(
+    client: Client, pool: asyncpg.Pool, rules: Rules, assertions: Assertions, heartbeat_url: str | None
+) -> list[Callable[..., Any]]:
     """The activities that serve the cases' own queue, beside that which records."""
-    consultations, reports = Consultations(pool), Reports(pool, rules, client)
+    consultations, reports, canaries = Consultations(pool), Reports(pool, rules, client), Canaries(pool)
+    audits = Audits(pool, client, heartbeat_url)
     return [
         AccessLog(pool, assertions).log_for_client,
         Answers(pool).look_up_answered,
@@ -170,6 +189,12 @@ def _of_cases(client: Client, pool: asyncpg.Pool, rules: Rules, assertions: Asse
         reports.compare,
         reports.record_alarms,
         reports.look_for_free_times,
+        audits.audit,
+        audits.send_heartbeat,
+        Revival(pool).take_over,
+        canaries.begin,
+        canaries.until,
+        canaries.end,
     ]
 
 
@@ -177,23 +202,27 @@ async def run_worker(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Raises:
-        SettingsError: the database cannot be reached, or has not been migrated to this version, or the key ring has not
-            its linking key.
+        SettingsError: the database cannot be reached, or its schema does not serve this version, or the key ring has
+            not its linking key.
     """
     try:
-        is_older = await schema_is_older(settings.database_url)
+        schema = await schema_fault(settings.database_url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
         words = f"Postgres does not answer, or does not let us in ({type(fault).__name__})"
         raise SettingsError([f"{DATABASE_URL}: {words}"]) from fault
-    if is_older:
-        raise SettingsError([f"{DATABASE_URL}: its schema is of an earlier version: run `omhand migrate` first"])
+    if schema:
+        raise SettingsError([f"{DATABASE_URL}: {schema}"])
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     client = await connect(settings)
     await register_search_attributes(client)
-    async with serving(client, settings) as rules, keeping_schedules(client, rules):
+    async with (
+        serving(client, settings) as rules,
+        keeping_schedules(client, rules, canary_every=settings.canary_every),
+        showing_figures(client, settings),
+    ):
         log.info("worker is serving", queues=[CASES_QUEUE, RECORDS_QUEUE, NOTICES_QUEUE])
         print(READY, flush=True)  # noqa: T201 - whoever started the process waits for this line
         await stopped.wait()

@@ -12,8 +12,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from omhand.cli import actions, cases, keys, privacy, service, slots
+from omhand.cli import actions, cases, doctor, keys, policy, privacy, service, slots
 from omhand.cli.place import DEFAULT_READY, find_place
+from omhand.client.tracing import send_the_rest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +44,7 @@ def omhand(
     ctx.obj = lambda: find_place(ready)
 
 
-for group in (cases, actions, slots, keys, privacy, service):
+for group in (cases, actions, slots, policy, keys, privacy, service, doctor):
     group.add_to(app)
 
 
@@ -60,6 +61,7 @@ def main() -> NoReturn:
         status = end.code
     sys.stdout.flush()
     sys.stderr.flush()
+    send_the_rest()
     # At once: Temporal's native threads now and then abort an interpreter that is taking itself down, and then the
     # status would say that something failed which did not.
     os._exit(status if isinstance(status, int) else int(status is not None))

@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 from omhand.cli.saying import bad_usage
 from omhand.client import CaseClient, NotConfigured
 from omhand.client.connecting import KEYS_FILE, connect_config
+from omhand.client.environment import DATABASE_PASSWORD, database_url, file_of
 from omhand.client.lists import DATABASE_URL
 from omhand.contract.reads import Reader
 from omhand.contract.wire import Malformed, ShortText, Text, Wire, parse_object, read
@@ -45,7 +46,9 @@ class Place:
             KEYS_FILE: str(self.keys_file) if self.keys_file else None,
             DATABASE_URL: self.database_url,
         }
-        return {name: value for name, value in named.items() if value}
+        if self.database_url:  # it holds its password, and nothing else counts
+            named |= dict.fromkeys((file_of(DATABASE_URL), DATABASE_PASSWORD, file_of(DATABASE_PASSWORD)), "")
+        return {name: value for name, value in named.items() if value is not None}
 
 
 class Ready(Wire):
@@ -75,12 +78,12 @@ def find_place(ready: Path | None) -> Place:
         return Place()
     told = _read(DEFAULT_READY)
     try:
-        config = connect_config(os.environ)
+        config, database = connect_config(os.environ), database_url(os.environ)
     except NotConfigured as fault:
         bad_usage(str(fault))
     if _plain(config.get("target_host", told.temporal)) != _plain(told.temporal):
         return Place()
-    keys, database = (os.environ.get(name, "").strip() for name in (KEYS_FILE, DATABASE_URL))
+    keys = os.environ.get(KEYS_FILE, "").strip()
     return Place(
         address=told.temporal,
         namespace=config.get("namespace", told.namespace),

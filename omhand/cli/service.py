@@ -15,6 +15,8 @@ import asyncpg
 import typer
 
 from omhand.cli.saying import AsJson, bad_usage, refuse, say_json, say_slots
+from omhand.client.environment import database_url
+from omhand.client.faults import NotConfigured
 from omhand.client.lists import DATABASE_URL
 from omhand.codec import KeyRingError
 
@@ -99,16 +101,28 @@ def worker(
         bad_usage(str(fault))
 
 
-def migrate(ctx: typer.Context, *, as_json: AsJson = False) -> None:
-    """Bring the schema of Postgres to this version's. Does nothing where it is there already."""
+def migrate(
+    ctx: typer.Context,
+    *,
+    contract: Annotated[
+        bool, typer.Option("--contract", help="Also what programs of before cannot bear: once none of them runs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the schema of Postgres to this version's. Does nothing where it is there already, or serves a later one."""
     program = the_program("migrate")
     try:
-        program.migrate(database_of(ctx))
+        waits = program.migrate(database_of(ctx), contract=contract)
     except program.SchemaTooNewError as fault:
         refuse("SchemaTooNew", str(fault), as_json=as_json)
     except AWAY as fault:
         database_away(fault, as_json=as_json)
-    say_json({"migrated": True}) if as_json else typer.echo("the schema is of this version")
+    if as_json:
+        say_json({"migrated": True, "waits": waits})
+    elif waits:
+        typer.echo(f"programs of before go on; {waits} and what follows wait for `omhand migrate --contract`")
+    else:
+        typer.echo("the schema is of this version")
 
 
 def load(
@@ -199,7 +213,10 @@ def _log_in_json(*, wanted: bool) -> None:
 
 def database_of(ctx: typer.Context) -> str:
     """The database that the command is for. Exits 2 where none is named."""
-    url: str | None = ctx.obj().database_url or os.environ.get(DATABASE_URL, "").strip()
+    try:
+        url: str = ctx.obj().database_url or database_url(os.environ)
+    except NotConfigured as fault:
+        bad_usage(str(fault))
     if not url:
         bad_usage(f"{DATABASE_URL}: is not set")
     return url

@@ -22,6 +22,7 @@ from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy, Wo
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from omhand.client import environment
 from omhand.client.connecting import connect_temporal
 from omhand.client.faults import (
     CaseError,
@@ -35,7 +36,7 @@ from omhand.client.faults import (
     read_answer,
     speaking,
 )
-from omhand.client.lists import DATABASE_URL, Lists, LogRow, SlotRow, WorklistRow
+from omhand.client.lists import Lists, LogRow, SlotRow, WorklistRow
 from omhand.client.payloads import (
     checked,
     id_of,
@@ -115,7 +116,7 @@ class CaseClient:
             NotConfigured: the profile cannot be read, or the address is none.
             KeyRingError: the key ring cannot be used.
         """
-        lists = await Lists.of(database_url or os.environ.get(DATABASE_URL, "").strip())
+        lists = await Lists.of(database_url or environment.database_url(os.environ))
         temporal = temporal or await connect_temporal(address, namespace, keys_file)
         assertion = assertion or os.environ.get(ASSERTION, "").strip() or None
         return cls(temporal, lists, Reads(temporal, lists, reader, assertion, via))

@@ -9,6 +9,7 @@ from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from omhand.client.faults import NotConfigured
+from omhand.client.tracing import tracing
 from omhand.codec import encryption
 
 KEYS_FILE: Final = "OMHAND_KEYS_FILE"
@@ -58,7 +59,7 @@ async def connect_temporal(address: str | None, namespace: str | None, keys_file
     config["namespace"] = namespace or config.get("namespace", DEFAULT_NAMESPACE)
     plugin = encryption(keys)
     try:
-        return await Client.connect(**config, plugins=[plugin], lazy=True)
+        return await Client.connect(**config, plugins=[plugin], interceptors=tracing("omhand"), lazy=True)
     except ValueError as error:
         msg = "TEMPORAL_ADDRESS: is not host:port"
         raise NotConfigured(msg) from error

@@ -59,7 +59,7 @@ def ready(folder: Path, **others: str) -> Path:
     return path
 
 
-COMMANDS = ["open", "intake", "show", "worklist", "dev", "worker", "migrate", "load", "codec-server", "forget"] + [
+COMMANDS = ["open", "intake", "show", "worklist", "dev", "worker", "migrate", "load", "codec-server", "forget", "doctor"] + [
     name.replace("_", "-") for name in ACTIONS
 ]
 
@@ -78,9 +78,16 @@ def test_every_command_about_times_has_help_and_takes_json(command: str) -> None
     assert "--json" in result.stdout
 
 
+@pytest.mark.parametrize("command", ["list", "show", "diff", "restore"])
+def test_every_command_about_rules_has_help_and_takes_json(command: str) -> None:
+    result = omhand("policy", command, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.stdout
+
+
 def test_there_are_no_other_commands_than_these() -> None:
     assert {command.name or command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
-    assert [group.name for group in app.registered_groups] == ["slots", "keys", "audit"]
+    assert [group.name for group in app.registered_groups] == ["slots", "policy", "keys", "audit"]
 
 
 @pytest.mark.parametrize(("name", "model"), ACTIONS.items())

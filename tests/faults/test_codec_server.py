@@ -175,6 +175,8 @@ async def test_a_web_ui_elsewhere_is_the_only_one_let_in() -> None:
 
 async def test_health_and_what_is_not_there(url: str) -> None:
     async with aiohttp.ClientSession(url) as session:
+        async with session.get("/metrics") as answer:  # Prometheus asks whether it is there
+            assert (answer.status, answer.content_type, await answer.read()) == (200, "text/plain", b"")
         async with session.get("/health") as answer:
             assert (answer.status, await answer.json()) == (200, {"status": "ok"})
         async with session.get("/decode") as answer:

@@ -3,13 +3,17 @@
 import base64
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from activities.identity import TokenSettings
+from omhand.cli.place import Place
+from omhand.client import NotConfigured
+from omhand.client.environment import database_url
 from omhand.codec import EncryptionCodec
 from workers import settings as settings_module
-from workers.settings import KNOWN, SettingsError, read_settings, temporal_connect_config
+from workers.settings import KNOWN, SECRETS, SettingsError, read_settings, temporal_connect_config
 
 DSN = "postgresql://omhand:hemligt@db/omhand"
 NEEDED = {"OMHAND_DATABASE_URL": DSN}
@@ -208,6 +212,94 @@ def test_the_log_is_for_people_on_a_terminal_only(monkeypatch: pytest.MonkeyPatc
     for at_terminal, expected in ((True, "console"), (False, "json")):
         monkeypatch.setattr(settings_module.sys.stderr, "isatty", lambda at=at_terminal: at)  # type: ignore[attr-defined]
         assert read_settings(NEEDED).log_format == expected
+
+
+# Secrets in files
+
+
+SECRETS_TO_SET = {
+    "OMHAND_DATABASE_URL": DSN,
+    "OMHAND_GATEWAY_SECRET": "hemligt",
+    "OMHAND_TOKEN_SECRET": "hemligt" * 5,
+    "OMHAND_HEARTBEAT_URL": "https://heartbeat.example.org/hemligt",
+}
+BESIDE = {"OMHAND_GATEWAY_URL": "https://gateway.example.org"}
+
+
+def in_file(folder: Path, name: str, content: str) -> dict[str, str]:
+    """The setting that names a file with this content."""
+    file = folder / name
+    file.write_text(content, encoding="utf-8")
+    return {f"{name}_FILE": str(file)}
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    environ = dict(BESIDE)
+    for name, value in SECRETS_TO_SET.items():
+        environ |= in_file(tmp_path, name, f" {value}\n")
+    assert read_settings(environ) == read_settings(BESIDE | SECRETS_TO_SET)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_stands_in_one_place(tmp_path: Path, name: str) -> None:
+    others = BESIDE | {"OMHAND_DATABASE_URL": "postgresql://omhand@db/omhand"}
+    assert faults_of(others | {name: "hemligt"} | in_file(tmp_path, name, "hemligt")) == (
+        f"{name}_FILE: {name} is set too, and only one of them may be",
+    )
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_file_that_cannot_be_used_is_a_fault_of_the_setting_that_names_it(tmp_path: Path, name: str) -> None:
+    others = BESIDE if name == "OMHAND_DATABASE_URL" else BESIDE | NEEDED
+    empty, setting = in_file(tmp_path, name, " \n"), f"{name}_FILE"
+    assert faults_of(others | empty) == (f"{setting}: the file is empty",)
+    for path, why in (("/nowhere/hemligt", "No such file or directory"), (str(tmp_path), "Is a directory")):
+        assert faults_of(others | {setting: path}) == (f"{setting}: the file cannot be read ({why})",)
+
+
+def test_a_fault_in_a_file_is_told_without_what_it_holds(tmp_path: Path) -> None:
+    (fault,) = faults_of(BESIDE | in_file(tmp_path, "OMHAND_DATABASE_URL", "mysql://hemligt"))
+    assert fault == "OMHAND_DATABASE_URL: not a URL that begins with postgresql://"
+
+
+@pytest.mark.parametrize("url", ["postgresql://app@db/omhand", "postgresql://app@db/omhand?sslmode=require"])
+def test_the_password_of_the_database_may_stand_by_itself(tmp_path: Path, url: str) -> None:
+    password = "p@ss/w+ å%20"
+    for given in ({"OMHAND_DATABASE_PASSWORD": password}, in_file(tmp_path, "OMHAND_DATABASE_PASSWORD", password)):
+        settings = read_settings({"OMHAND_DATABASE_URL": url} | given)
+        assert settings.database_url.startswith(url)
+        assert parse_qs(urlsplit(settings.database_url).query)["password"] == [password]
+        assert password not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("postgresql://app:hemligt@db/omhand", "OMHAND_DATABASE_URL has a password already"),
+        ("postgresql://app@db/omhand?password=hemligt", "OMHAND_DATABASE_URL has a password already"),
+        ("postgresql://app@[hemligt/omhand", "OMHAND_DATABASE_URL is no URL"),
+    ],
+)
+def test_a_password_that_fits_no_url_is_a_fault(url: str, what: str) -> None:
+    environ = {"OMHAND_DATABASE_URL": url, "OMHAND_DATABASE_PASSWORD": "hemligt"}
+    assert faults_of(environ) == (f"OMHAND_DATABASE_PASSWORD: {what}",)
+    with pytest.raises(NotConfigured) as raised:
+        database_url(environ)
+    assert str(raised.value) == f"OMHAND_DATABASE_PASSWORD: {what}"
+
+
+def test_a_password_without_a_url_is_a_fault() -> None:
+    assert faults_of({"OMHAND_DATABASE_PASSWORD": "hemligt"}) == (
+        "OMHAND_DATABASE_PASSWORD: there is no OMHAND_DATABASE_URL that it is for",
+        "OMHAND_DATABASE_URL: missing",
+    )
+
+
+def test_a_command_that_was_told_its_database_takes_no_password_from_elsewhere(tmp_path: Path) -> None:
+    elsewhere = {"OMHAND_DATABASE_URL": "postgresql://elsewhere/d"}
+    elsewhere |= in_file(tmp_path, "OMHAND_DATABASE_PASSWORD", "hemligt")
+    assert read_settings(elsewhere | Place(database_url=DSN).environment()).database_url == DSN
+    assert "hemligt" in read_settings(elsewhere | Place().environment()).database_url
 
 
 # Temporal

@@ -142,9 +142,12 @@ class Doctor:
         if self._settings.canary_every is None:
             return "none is wanted (OMHAND_CANARY_EVERY)"
         row = await pool.fetchrow(query("last_canary"))
-        if row is None or datetime.now(UTC) - row["finished_at"] > PERIODS * self._settings.canary_every:
-            when = f"since {row['finished_at']:%Y-%m-%d %H:%M} UTC" if row else "yet"
-            raise Ill(f"none has lived {when}", "see the last runs of the schedule `canary` in the Web UI")
+        since = row["finished_at"] or row["began"]
+        if since and datetime.now(UTC) - since > PERIODS * self._settings.canary_every:
+            how = f"none has lived since {since:%Y-%m-%d %H:%M} UTC"
+            raise Ill(how, "see the last runs of the schedule `canary` in the Web UI")
+        if row["took"] is None:
+            return "the first one is on its way"
         return f"the last one lived {row['took'].total_seconds():.0f} s"
 
     async def _temporal(self) -> str:

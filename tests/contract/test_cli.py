@@ -59,9 +59,8 @@ def ready(folder: Path, **others: str) -> Path:
     return path
 
 
-COMMANDS = ["open", "intake", "show", "worklist", "dev", "worker", "migrate", "load", "codec-server", "forget", "doctor"] + [
-    name.replace("_", "-") for name in ACTIONS
-]
+SERVING = ("dev", "worker", "migrate", "load", "codec-server", "forget", "doctor")
+COMMANDS = ["open", "intake", "show", "worklist", *SERVING, *(name.replace("_", "-") for name in ACTIONS)]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_region import DOCTOR_NORTH, Told
 
 from decisions.audit import EVERY, SLICES, Fault, Recorded, Running, faults_of, is_of_slice, next_in
 from decisions.closing_check import GRACE
@@ -66,6 +67,15 @@ OPENED = {
 def test_a_log_that_gives_no_case_is_an_error(log: list[dict[str, object]]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         next_in("a", log)
+
+
+def test_the_rows_of_a_case_say_when_something_happens_next(story: Told) -> None:
+    rows = [event.to_json() for event in story.log]
+    moment = story.case.next_moment()
+    assert moment is not None
+    assert next_in("c-1", rows) == moment.at
+    story.may("cancel", DOCTOR_NORTH, reason="by mistake")
+    assert next_in("c-1", [event.to_json() for event in story.log]) is None
 
 
 @given(case_id=st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True), first=st.datetimes(timezones=st.just(UTC)))

@@ -6,7 +6,7 @@ import pytest
 from small_region import DOCTOR_NORTH, NORTH, NURSE_NORTH, NURSE_SOUTH, Told
 
 from decisions.effects import Decision, taken_up
-from decisions.file import FULL, LOG_FULL, CaseFile
+from decisions.file import FULL, LOG_FULL, CaseFile, last_signal
 from decisions.lifecycle import evolve, replay
 from omhand.contract.events import Event
 from omhand.contract.names import Code, EventName, Status
@@ -189,3 +189,19 @@ def test_a_refusal_that_was_found_is_answered_as_one(story: Told) -> None:
     decision = Decision(story.case, (story.log[-2], noted))
     found = before.found(decision, ["signal:1", "action:a-1"])
     assert (found.answers["signal:1"].refusal, found.answers["action:a-1"].refusal) == (refused, None)
+
+
+def test_a_case_that_nothing_carries_any_more_is_rebuilt_from_its_rows_as_it_was(story: Told) -> None:
+    story.may("accept", DOCTOR_NORTH, action_id="a-1").may("note", DOCTOR_NORTH, text="x", action_id="a-2")
+    assert story.act("close", NURSE_SOUTH, outcome="treated", held_as="video", action_id="a-3") is not None
+    causes = {answer.seq: cause for cause, answer in story.file.answers.items()}
+    rebuilt = CaseFile.rebuilt("c-1", [(event, causes.get(event.seq)) for event in story.log])
+    assert (rebuilt.case, rebuilt.log, rebuilt.size) == (story.case, tuple(story.log), story.file.size)
+    # Also what was answered is known, and that more may have been is looked up.
+    assert rebuilt.answers == story.file.answers
+    assert rebuilt.has_forgotten
+
+
+def test_signals_that_come_later_are_numbered_after_those_that_the_log_tells_of() -> None:
+    assert last_signal(["signal:2", "a-1", None, "update:signal:9", "signal:11", "signal:3"]) == 11
+    assert last_signal([None, "a-1"]) == 0

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-rules test-servers soak lint bench release lock schema holes alerts clean
+.PHONY: help setup demo dev test test-rules test-stories test-servers soak lint bench release lock schema holes alerts clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 10
@@ -31,20 +31,24 @@ lint: setup ## style, types and the directions between packages
 	$(BIN)/lint-imports
 
 test: lint ## lint, then every test: the rules, and beside them what needs real servers, which the tests start themselves
-	$(MAKE) --no-print-directory --jobs=2 test-rules test-servers
+	$(MAKE) --no-print-directory --jobs=3 test-rules test-stories test-servers
 
 RULES := tests/decisions tests/contract
 SEARCHES := $(addprefix tests/decisions/test_,invariants.py reachable.py a_year_of_messages.py)
 PARTS := tests/activities tests/replay tests/faults
 OUTAGES := tests/faults/test_outages.py
+STORIES := tests/scenarios
 
 # The rules need a processor and nothing else. The searches among them take half as long unwatched, and cover no more.
 test-rules: setup # and then the parts by themselves, which need Postgres
 	$(BIN)/pytest $(RULES) $(addprefix --ignore=,$(SEARCHES)) --cov --cov-report=term-missing:skip-covered
 	$(BIN)/pytest $(SEARCHES) $(PARTS) --ignore=$(OUTAGES)
 
-test-servers: setup # they mostly wait for servers and timers
-	$(BIN)/pytest $(filter-out $(RULES) $(PARTS) tests/conftest.py tests/__pycache__,$(wildcard tests/*)) $(OUTAGES)
+test-stories: setup # long lives: they mostly wait for servers and timers
+	$(BIN)/pytest $(STORIES)
+
+test-servers: setup # everything else, which waits as well
+	$(BIN)/pytest $(filter-out $(RULES) $(PARTS) $(STORIES) tests/conftest.py tests/__pycache__ tests/releases,$(wildcard tests/*)) $(OUTAGES)
 
 soak: setup ## the tests that take minutes: a year of messages, a thousand patients for two hundred times
 	$(BIN)/pytest -m soak

@@ -1,7 +1,7 @@
 """Looks at every case on both sides, and writes down what differs (``decisions/audit.py``)."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -33,7 +33,8 @@ from decisions.audit import (
     is_of_slice,
     next_in,
 )
-from omhand.contract.names import VIEW_QUERY, SearchAttribute, Status, case_workflow_id
+from decisions.closing_check import GRACE
+from omhand.contract.names import VIEW_QUERY, SearchAttribute, Status, case_workflow_id, intake_workflow_id
 
 Findings = set[tuple[str, Fault]]
 
@@ -45,12 +46,13 @@ HEARTBEAT_SECONDS: Final = 10.0
 MOST_NAMED: Final = 20
 """Cases that the result names; the table has all of them."""
 
-SEEN_CLOSELY: Final = frozenset({Fault.BEHIND, Fault.AHEAD, Fault.UNREADABLE})
+SEEN_CLOSELY: Final = frozenset({Fault.BEHIND, Fault.AHEAD, Fault.UNREADABLE, Fault.OF_ANOTHER_RUN})
 """What only a look at each event of a case can see: it stands until the case's next turn."""
 
 _STATUS: Final = SearchAttributeKey.for_keyword(SearchAttribute.CASE_STATUS)
 _CASES: Final = f"ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{case_workflow_id('')}'"
 _CLOSED: Final = f"ExecutionStatus = 'Completed' AND WorkflowId STARTS_WITH '{case_workflow_id('')}'"
+_INTAKES: Final = f"ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{intake_workflow_id('')}'"
 _STUCK: Final = "ExecutionStatus = 'Running' AND TemporalReportedProblems IS NOT NULL"
 
 log = structlog.get_logger(__name__)
@@ -105,15 +107,14 @@ class Audits:
     async def look(self, auditing: Auditing) -> tuple[int, Collection[str], Findings]:
         """How many cases there are, of which each event was looked at, and what differs at this moment."""
         listed = await self._listed()
-        recorded = {row["case_id"]: row for row in await self._pool.fetch(query("open_cases"))}
+        rows = await self._pool.fetch(query("open_cases"))
+        recorded = {row["case_id"]: Recorded(is_open=True, seq=row["seq"], next_at=row["next_at"]) for row in rows}
         everybody = listed.keys() | recorded.keys()
         closely = {each for each in everybody if auditing.deep or is_of_slice(each, auditing.at)}
         since = auditing.at - (LOOKS_FAR_BACK if auditing.deep else LOOKS_BACK)
         suspects = await self._not_known(await self._closed_since(since))
         suspects |= {
-            each
-            for each in everybody - closely
-            if faults_of(_recorded(recorded.get(each)), listed.get(each), auditing.at)
+            each for each in everybody - closely if faults_of(recorded.get(each), listed.get(each), auditing.at)
         }
         found = await self._look_at(suspects, closely, auditing.at) | await self._stuck(auditing.at)
         return len(everybody), closely, found
@@ -139,17 +140,18 @@ class Audits:
         return set().union(*await asyncio.gather(*looks))
 
     async def _faults_of(self, case_id: str, at: datetime, *, events: bool) -> Findings:
-        row = await self._pool.fetchrow(query("case_as_recorded"), case_id)
-        recorded = _recorded(row)
+        recorded = _recorded(await self._pool.fetchrow(query("case_as_recorded"), case_id))
         running = await self.running(case_id, events=events)
         found: set[Fault] = set()
-        if events and recorded and recorded.is_open and recorded.next_at is None:
+        if events and recorded and recorded.is_open:
             rows = [dict(each) for each in await self._pool.fetch(query("events_of_case"), case_id)]
             try:
                 # Aside: the log of a thread may be long, and cases wait for this worker's loop.
-                recorded = replace(recorded, next_at=await asyncio.to_thread(next_in, case_id, rows))
+                next_at = await asyncio.to_thread(next_in, case_id, rows, recorded.seq)
             except ValueError:
                 found.add(Fault.UNREADABLE)
+            else:
+                recorded = replace(recorded, next_at=next_at)
         return {(case_id, fault) for fault in found.union(faults_of(recorded, running, at))}
 
     async def running(self, case_id: str, *, events: bool = False) -> Running | None:
@@ -159,12 +161,16 @@ class Audits:
             return None
         if not found.is_running:
             return Running(is_running=False, is_open=False) if found.has_completed else None
-        is_open = _is_open(found.attributes)
-        seq = await self._last_event(case_id) if events and is_open else None
-        return Running(is_running=True, is_open=is_open, seq=seq)
+        running = replace(
+            _running(found.attributes, found.started_at), is_paused=found.is_paused, run_id=found.first_run
+        )
+        if not (events and running.is_open) or found.is_paused:  # one that is paused cannot be asked
+            return running
+        seq = await self._last_event(case_id)
+        return replace(running, seq=seq, is_silent=seq is None)
 
     async def _last_event(self, case_id: str) -> int | None:
-        """The number of the case's last event; None where it cannot be asked: a task that fails is found otherwise."""
+        """The number of the case's last event; None where it does not answer."""
         handle = self._client.get_workflow_handle(case_workflow_id(case_id))
         try:
             async with asyncio.timeout(SECONDS_TO_QUERY):
@@ -178,7 +184,7 @@ class Audits:
         """The cases in Temporal's list of what runs."""
         prefix = case_workflow_id("")
         return {
-            each.id.removeprefix(prefix): Running(is_running=True, is_open=_is_open(each.typed_search_attributes))
+            each.id.removeprefix(prefix): _running(each.typed_search_attributes, each.start_time)
             async for each in self._client.list_workflows(_CASES, page_size=1000)
         }
 
@@ -192,17 +198,25 @@ class Audits:
         return set(case_ids) - {row["case_id"] for row in rows}
 
     async def _stuck(self, at: datetime) -> Findings:
-        """Notifications that wait for too long, and workflows whose tasks fail. Of no case: by the workflow's id."""
+        """Notifications that wait for too long, workflows whose tasks fail, intakes that do not come to their end.
+
+        What is about no case is named by its workflow's id.
+        """
         rows = await self._pool.fetch(query("untold"), at - TOLD_WITHIN)
-        failing: Iterable[str] = [each.id async for each in self._client.list_workflows(_STUCK)]
-        untold = {(row["case_id"], Fault.UNTOLD) for row in rows}
-        return untold | {(each.removeprefix(case_workflow_id("")), Fault.STUCK) for each in failing}
+        found = {(row["case_id"], Fault.UNTOLD) for row in rows}
+        hanging = f"{_INTAKES} AND StartTime < '{(at - GRACE).isoformat()}'"
+        for listed, fault in ((_STUCK, Fault.STUCK), (hanging, Fault.NOT_BEGUN)):
+            async for each in self._client.list_workflows(listed):
+                found.add((each.id.removeprefix(case_workflow_id("")), fault))
+        return found
 
 
-def _is_open(shown: TypedSearchAttributes) -> bool:
-    """One that has not been opened yet shows no status; one that is closed may still be sending its last words."""
-    return shown.get(_STATUS) not in {None, Status.CLOSED}
+def _running(attributes: TypedSearchAttributes, started_at: datetime) -> Running:
+    """One that has not begun yet shows no status; one that is closed may still be sending its last words."""
+    status = attributes.get(_STATUS)
+    is_open = status not in {None, Status.CLOSED}
+    return Running(is_running=True, is_open=is_open, began_at=None if status else started_at)
 
 
 def _recorded(row: asyncpg.Record | None) -> Recorded | None:
-    return Recorded(is_open=row["is_open"], seq=row["seq"], next_at=row["next_at"]) if row else None
+    return Recorded(**row) if row else None

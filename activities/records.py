@@ -23,6 +23,9 @@ from omhand.contract.names import Channel, NoticeStatus, StartFault
 from omhand.contract.opening import StaffMember
 from omhand.contract.wire import read
 
+MOST_AHEAD: Final = 500_000
+"""Bytes of events that a case is given at a time: a payload may have 2 MB. It asks for more."""
+
 WITHDRAWN: Final = "withdrawn: the case has been taken or has ended"
 SETTLED: Final = "withdrawn: the handover has been answered or withdrawn"
 NOBODY: Final = {Channel.PHONE: "no phone", Channel.EMAIL: "no email"}
@@ -80,7 +83,7 @@ class Records:
 
     async def _with_what_is_ahead(self, found: Recorded, step: Step) -> Recorded:
         """Rows that the case does not know of, where it only looks: Temporal has been put back, or a task was lost."""
-        rows = await self._pool.fetch(query("events_after"), step.case.case_id, step.case.seq)
+        rows = await self._pool.fetch(query("some_events_after"), step.case.case_id, step.case.seq, MOST_AHEAD)
         ahead = tuple(_earlier(**row) for row in rows)
         return found.model_copy(update={"ahead": ahead})
 

@@ -1,6 +1,7 @@
 """A case's workflow as it says itself: Temporal's lists follow a moment later."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
@@ -19,6 +20,9 @@ class Shown:
 
     status: WorkflowExecutionStatus.ValueType
     attributes: TypedSearchAttributes
+    started_at: datetime
+    first_run: str
+    """Of a case that has continued as new, or was reset."""
 
     @property
     def is_running(self) -> bool:
@@ -27,6 +31,11 @@ class Shown:
             WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
             WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
         }
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether operators have paused it."""
+        return self.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED
 
     @property
     def has_completed(self) -> bool:
@@ -51,4 +60,5 @@ async def shown(client: Client, case_id: str) -> Shown | None:
             return None
         raise
     info = described.workflow_execution_info
-    return Shown(info.status, decode_typed_search_attributes(info.search_attributes))
+    attributes = decode_typed_search_attributes(info.search_attributes)
+    return Shown(info.status, attributes, info.start_time.ToDatetime(UTC), info.first_run_id)

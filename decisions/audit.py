@@ -38,6 +38,12 @@ class Fault(StrEnum):
 
     NOT_RUNNING = "not_running"
     """Open in Postgres, and nothing runs that watches it."""
+    NOT_BEGUN = "not_begun"
+    """It has been started, by a backend, an intake or a repair, and does not come to its beginning."""
+    OF_ANOTHER_RUN = "of_another_run"
+    """Its rows are those of another run than the one that is the case now: nothing that it does can be recorded."""
+    PAUSED = "paused"
+    """Operators have paused it in Temporal: nothing happens by itself, and nobody's action is taken up."""
     NOT_RECORDED = "not_recorded"
     """It runs, or has been closed, and Postgres does not know it: it is on no worklist, and in no report."""
     NOT_CLOSED = "not_closed"
@@ -55,7 +61,7 @@ class Fault(StrEnum):
     UNTOLD = "untold"
     """A notification has been waiting for too long."""
     STUCK = "stuck"
-    """Its workflow's tasks fail again and again."""
+    """Its workflow's tasks fail again and again, or it does not answer."""
 
 
 class Auditing(Wire):
@@ -89,6 +95,8 @@ class Recorded:
     is_open: bool
     seq: int
     next_at: datetime | None
+    run_id: str | None = None
+    """Whose rows they are; None where that has not been looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +106,24 @@ class Running:
     is_running: bool
     """Else it has been completed, and its result says how."""
     is_open: bool
+    began_at: datetime | None = None
+    """Of one that has not come to its beginning: when it was started."""
+    is_paused: bool = False
+    is_silent: bool = False
+    """It was asked how it stands, and did not answer."""
     seq: int | None = None
     """Of its last event; None where that has not been looked at."""
+    run_id: str | None = None
+    """Of its first run; None where that has not been looked at."""
 
 
 def faults_of(recorded: Recorded | None, running: Running | None, at: datetime) -> Sequence[Fault]:
     """What is wrong with a case, as it stands on both sides; None where a side does not have it."""
+    hindrance = _hindrance(running, at)
+    if hindrance is Fault.NOT_BEGUN and recorded is None:
+        return [Fault.NOT_RECORDED]
+    if hindrance:
+        return [hindrance]
     if recorded is None:
         is_case = running is not None and (running.is_open or not running.is_running)
         return [Fault.NOT_RECORDED] if is_case else []
@@ -112,12 +132,25 @@ def faults_of(recorded: Recorded | None, running: Running | None, at: datetime) 
     return [Fault.NOT_OPEN] if running and running.is_running and running.is_open else []
 
 
+def _hindrance(running: Running | None, at: datetime) -> Fault | None:
+    """What keeps the workflow from doing anything."""
+    if running is None:
+        return None
+    if running.is_paused:
+        return Fault.PAUSED
+    if running.is_silent:
+        return Fault.STUCK
+    return Fault.NOT_BEGUN if running.began_at is not None and running.began_at < at - GRACE else None
+
+
 def _of_open(recorded: Recorded, running: Running | None, at: datetime) -> Sequence[Fault]:
     if running is None:
         return [Fault.NOT_RUNNING]
     if not running.is_running:
         return [Fault.NOT_CLOSED]
     faults = []
+    if recorded.run_id and running.run_id and recorded.run_id != running.run_id:
+        faults.append(Fault.OF_ANOTHER_RUN)
     if running.seq is not None and running.seq != recorded.seq:
         faults.append(Fault.BEHIND if recorded.seq < running.seq else Fault.AHEAD)
     if recorded.next_at is not None and recorded.next_at < at - GRACE:
@@ -125,17 +158,21 @@ def _of_open(recorded: Recorded, running: Running | None, at: datetime) -> Seque
     return faults
 
 
-def next_in(case_id: str, log: Sequence[Mapping[str, Any]]) -> datetime | None:
-    """When something happens by itself next, by the rows of a case's events.
+def next_in(case_id: str, log: Sequence[Mapping[str, Any]], seq: int) -> datetime | None:
+    """When something happens by itself next, by the rows of a case's events; ``seq`` is the number of its last one.
 
     Raises:
-        ValueError: the rows are missing, malformed or out of order, and give no case.
+        ValueError: the rows are missing, malformed or out of order, and do not give the case.
     """
     try:
-        moment = replay(case_id, (read(Event, row) for row in log)).next_moment()
+        case = replay(case_id, (read(Event, row) for row in log))
     except AttributeError as error:
         msg = "the log does not begin with the opening"
         raise ValueError(msg) from error
+    if case.seq != seq:
+        msg = "the log does not end where the case's row says"
+        raise ValueError(msg)
+    moment = case.next_moment()
     return moment.at if moment else None
 
 

@@ -41,6 +41,10 @@ SEND_NOTICE: Final = "send_notice"
 """``Sending -> Delivery``: on its own task queue."""
 
 
+UNDELIVERED: Final = "undelivered:"
+"""How the cause begins of what a case did about a notification that failed for good; its key follows."""
+
+
 class OpeningQuestion(Wire):
     """May this case be opened, and what happens first?"""
 
@@ -207,6 +211,8 @@ class TakenOver(Wire):
 
     file: CaseFile | None = None
     on_their_way: tuple[Notice, ...] = ()
+    not_asked: tuple[CaseId, ...] = ()
+    """Its consultations that it has asked for, and that have not been opened."""
     signals: Number = 0
     """The number of the last signal that its log tells of: those that come now are numbered after it."""
 

@@ -23,7 +23,7 @@ MOST_ANSWERS: Final = 500
 """So many actions are remembered, the latest: a repeated one comes within minutes. Older ones stand in Postgres."""
 
 SIGNAL: Final = "signal:"
-"""How the cause of what a signal did begins; its number follows."""
+"""How the cause of what a signal did begins; its number follows, and since 0.2.0 a digest of what came."""
 
 LOG_FULL: Final = Refusal(
     code=Code.INVALID_ACTION,
@@ -105,11 +105,15 @@ class CaseFile(Wire):
         Raises:
             ValueError, AttributeError: the rows give no case.
         """
-        first, cause = rows[0]
-        file = cls.begin(Decision(opened(case_id, first), (first,))).answered(cause, None)
-        for event, cause in rows[1:]:
-            file = file.found(Decision(evolve(file.case, event), (event,)), [cause])
-        return file.model_copy(update={"answers": _latest(file.answers), "has_forgotten": True})
+        (first, _), *others = rows
+        file = cls.begin(Decision(opened(case_id, first), (first,)))
+        answers: dict[str, Answered] = {}
+        for event, cause in others:
+            file = file.after(Decision(evolve(file.case, event), (event,)))
+            if cause is not None:
+                refusal = answers[cause].refusal if cause in answers else refusal_in(event)
+                answers[cause] = Answered(seq=event.seq, refusal=refusal)
+        return file.model_copy(update={"answers": _latest(answers), "has_forgotten": True})
 
     def as_of(self, seq: int) -> Self:
         """The file as it was when its log ended with ``seq``: a repeated action is answered from there.
@@ -144,7 +148,8 @@ def _size(events: Sequence[Event]) -> int:
 
 def last_signal(causes: Iterable[str | None]) -> int:
     """The highest number of a signal among these causes; 0 where none is."""
-    return max((int(each.removeprefix(SIGNAL)) for each in causes if each and each.startswith(SIGNAL)), default=0)
+    signals = (each.removeprefix(SIGNAL) for each in causes if each and each.startswith(SIGNAL))
+    return max((int(number.partition(":")[0]) for number in signals), default=0)
 
 
 def refusal_in(event: Event) -> Refusal | None:

@@ -10,7 +10,7 @@ from decisions import decide as rules
 from decisions.effects import Decision, Refusal
 from decisions.errands import LOOK_UP, LOOK_UP_ANSWERED, Access, AnsweredBefore, Repeated
 from decisions.facts import Facts, question
-from decisions.file import FULL, LOG_FULL, Answered, CaseFile
+from decisions.file import FULL, LOG_FULL, SIGNAL, Answered, CaseFile
 from omhand.contract.actions import By, Consult, Note
 from omhand.contract.names import ActionName, Code
 from workflows.errands import run_errand
@@ -74,13 +74,18 @@ class TimeGone(Exception):  # noqa: N818 - reads as what it says
         self.refusal = refusal
 
 
+def _of_before(cause: str) -> str:
+    """As programs before 0.2.0 named it: a signal by its number alone."""
+    return cause.rpartition(":")[0] if cause.startswith(SIGNAL) else cause
+
+
 async def answered_before(file: CaseFile, cause: str, patience: timedelta) -> Answered | None:
     """How the same action was answered; what has left the case's memory stands in Postgres.
 
     Raises:
         OutOfPatience: that could not be looked up in the time that it was given.
     """
-    earlier = file.answers.get(cause)
+    earlier = file.answers.get(cause) or file.answers.get(_of_before(cause))
     if earlier or not (file.has_forgotten and is_of_action(cause) and workflow.patched(ANSWERS_LOOKED_UP)):
         return earlier
     asked = Repeated(case_id=file.case.case_id, cause=cause)

@@ -158,11 +158,11 @@ class CaseShell:
 
     async def _revive(self) -> None:
         """Temporal has lost the case, and Postgres has it: it goes on from there, and looks how its relatives stand."""
-        taken = await taken_over(self.kind)
-        self._file = taken.file
+        self._file, taken = await taken_over(self.kind)
         self._inbox.begin_after(taken.signals)
         for notice in taken.on_their_way:
             self._post.send(notice)
+        self._relatives.ask_again(self._file, taken.not_asked)
         for look in (LINKS_CHANGED, *LOOKS):
             self._inbox.signalled(look)
 
@@ -351,7 +351,7 @@ class CaseShell:
         opening: Opening | None = None,
     ) -> Step:
         return Step(
-            run_id=self._first_run,
+            run_id=workflow.info().first_execution_run_id,
             case=decision.case,
             events=decision.events,
             notices=decision.notices,
@@ -364,7 +364,8 @@ class CaseShell:
 
     async def _look_again(self) -> None:
         """Which other cases of the patient are open now? What stands in the log and is not known here is taken up."""
-        await self._carry_out(self._open_file, self._step(Decision(self._case)))
+        while not await self._carry_out(self._open_file, self._step(Decision(self._case))):
+            continue
 
     async def _write(self, step: Step, summary: str) -> Recorded:
         recorded = await run_errand(RECORD, step, Recorded, summary)
@@ -391,10 +392,6 @@ class CaseShell:
     @property
     def _case(self) -> Case:
         return self._open_file.case
-
-    @property
-    def _first_run(self) -> str:
-        return workflow.info().first_execution_run_id
 
     def _shown(self, file: CaseFile, at: datetime) -> dict[str, Any]:
         return view(file.case, file.log, at, self._linked).to_json()

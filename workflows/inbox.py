@@ -29,7 +29,8 @@ class Incoming:
     ``at`` is when the case first saw it.
 
     ``cause`` names it in the same way however often its task is lost and done again: a signal by its number, which the
-    history keeps; an update by its id, which the caller has.
+    history keeps, and by what came, as another one has its number where Temporal was put back; an update by its id,
+    which the caller has.
     """
 
     at: datetime
@@ -54,6 +55,13 @@ def _storable(update_id: str) -> str:
     return update_id if update_id.isprintable() else hashlib.sha256(update_id.encode()).hexdigest()
 
 
+def _what_came(name: str, args: Sequence[RawValue]) -> str:
+    came = hashlib.sha256(name.encode(errors="surrogatepass"))
+    for arg in args:
+        came.update(hashlib.sha256(arg.payload.data).digest())
+    return came.hexdigest()[:12]
+
+
 class Inbox:
     """A queue that one loop empties: handlers of signals and updates only ever put something in."""
 
@@ -70,7 +78,8 @@ class Inbox:
     def signalled(self, name: str, args: Sequence[RawValue] = ()) -> None:
         """A signal has come."""
         self.signals += 1
-        self._waiting.append(Incoming(workflow.now(), f"{SIGNAL}{self.signals}", name, args))
+        cause = f"{SIGNAL}{self.signals}:{_what_came(name, args)}"
+        self._waiting.append(Incoming(workflow.now(), cause, name, args))
 
     def news(self, cause: str, rule: Rule) -> None:
         """Something that the case has set going came to an end that it has to know of."""
@@ -92,7 +101,8 @@ class Inbox:
         self.signals += number
         for each in self._waiting:
             if each.cause.startswith(SIGNAL):
-                each.cause = f"{SIGNAL}{last_signal([each.cause]) + number}"
+                _, came, what = each.cause.split(":")
+                each.cause = f"{SIGNAL}{int(came) + number}:{what}"
 
     def number_after(self, causes: Iterable[str | None]) -> None:
         """Signals that come from now on are not taken for those that caused what stands in the log.

@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 from decisions.case import Case
 from decisions.decide import undelivered
 from decisions.effects import Decision, Notice
-from decisions.errands import Delivery
+from decisions.errands import UNDELIVERED, Delivery
 from workflows.errands import start_sending
 from workflows.inbox import Inbox
 
@@ -64,4 +64,4 @@ class Post:
         def rule(case: Case, at: datetime) -> Decision:
             return undelivered(case, notice, error, at)
 
-        self._inbox.news(f"undelivered:{notice.key}", rule)
+        self._inbox.news(f"{UNDELIVERED}{notice.key}", rule)

@@ -27,6 +27,7 @@ from decisions.errands import (
     OpenedCase,
     Questioned,
 )
+from decisions.file import CaseFile
 from omhand.contract.events import ConsultationWithdrawn, Consulted, Event
 from omhand.contract.names import (
     WORKFLOW_TYPES,
@@ -34,6 +35,7 @@ from omhand.contract.names import (
     EventName,
     Kind,
     Origin,
+    StartFault,
     asking_case_id,
     case_workflow_id,
 )
@@ -51,6 +53,9 @@ ASKING_CHANGED: Final = "asking_changed"
 
 RECORDED_WITHIN: Final = timedelta(seconds=30)
 """A case that is there has been recorded by then, unless it could not be opened."""
+
+STANDS: Final = "consultations-that-stand"
+"""The patch's name: before it a consultation that could not be opened again was taken to have been ended by force."""
 
 ENDS: Final = frozenset({EventName.CLOSED, EventName.CANCELLED})
 
@@ -79,13 +84,16 @@ class Relatives:
         for event in decision.events:
             told = event.told()
             if isinstance(told, Consulted):
-                self._busy += 1
-                self._being_opened.append(told.consultation)
-                asyncio.create_task(self._consult(_opening(decision.case, event, told)))  # noqa: RUF006 - as in `Post`
+                self._ask(_opening(decision.case, event, told))
             elif isinstance(told, ConsultationWithdrawn):
                 self._tell(told.consultation, ASKING_CHANGED)
             elif event.event in ENDS:
                 self._tell_of_the_end(decision.case)
+
+    def _ask(self, opening: Opening, reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE) -> None:
+        self._busy += 1
+        self._being_opened.append(opening.case_id)
+        asyncio.create_task(self._consult(opening, reuse))  # noqa: RUF006 - as in `Post`
 
     def _tell_of_the_end(self, case: Case) -> None:
         if case.asker and case.asker.case_id:
@@ -93,6 +101,13 @@ class Relatives:
         for each in case.consultations:
             if each.status is ConsultationStatus.NOT_NEEDED:
                 self._tell(each.case_id, ASKING_CHANGED)
+
+    def ask_again(self, file: CaseFile, consultations: Sequence[str]) -> None:
+        """What the case asked for, and what has not been opened, is asked for now: it has been taken over meanwhile."""
+        for event in file.log:
+            told = event.told()
+            if isinstance(told, Consulted) and told.consultation in consultations:
+                self._ask(_opening(file.case, event, told), WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY)
 
     async def tell_linked(self, linked: Sequence[str]) -> None:
         """The patient's other open cases look again, so that their views say so too."""
@@ -112,26 +127,33 @@ class Relatives:
         finally:
             self._busy -= 1
 
-    async def _consult(self, opening: Opening) -> None:
+    async def _consult(self, opening: Opening, reuse: WorkflowIDReusePolicy) -> None:
         try:
-            child = await self._opened(opening)
+            child = await self._opened(opening, reuse)
             # It tells by itself how it ended; only one that is ended by force tells nobody.
             await child
         except WorkflowAlreadyStartedError:
             if not await self._is_ours(opening):
                 self._tell_lost(opening.case_id, "it could not be opened: there is a case of its id already")
         except ApplicationError as failure:
-            self._tell_lost(opening.case_id, f"it could not be opened: {failure.message}")
-        except ChildWorkflowError:
-            self._tell_lost(opening.case_id, "its workflow was ended by force")
+            if not await self._stands(opening, failure):
+                self._tell_lost(opening.case_id, f"it could not be opened: {failure.message}")
+        except ChildWorkflowError as failure:
+            if not await self._stands(opening, failure.cause):
+                self._tell_lost(opening.case_id, "its workflow was ended by force")
 
-    async def _opened(self, opening: Opening) -> workflow.ChildWorkflowHandle[Any, Any]:
+    async def _stands(self, opening: Opening, failure: BaseException | None) -> bool:
+        """Whether it stands in Postgres all the same: Temporal was put back to before it, and it is not lost."""
+        exists = isinstance(failure, ApplicationError) and failure.type == StartFault.CASE_EXISTS
+        return exists and workflow.patched(STANDS) and await self._is_ours(opening)
+
+    async def _opened(self, opening: Opening, reuse: WorkflowIDReusePolicy) -> workflow.ChildWorkflowHandle[Any, Any]:
         try:
             child = await workflow.start_child_workflow(
                 WORKFLOW_TYPES[Kind.CONSULTATION],
                 opening.model_dump(mode="json", exclude_defaults=True),
                 id=case_workflow_id(opening.case_id),
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_reuse_policy=reuse,
                 # It is told of the case's end, and goes on over the case's continuations.
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 static_summary=f"{Kind.CONSULTATION}, priority {opening.priority}, {opening.profession}",

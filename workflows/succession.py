@@ -25,7 +25,7 @@ class Carried(Wire):
     signals: Number
 
 
-async def taken_over(kind: Kind) -> TakenOver:
+async def taken_over(kind: Kind) -> tuple[CaseFile, TakenOver]:
     """The case of the running workflow's id, as Postgres has it; from now on it is this run's.
 
     That no other run has it is certain: Temporal runs one workflow of an id at a time.
@@ -35,6 +35,8 @@ async def taken_over(kind: Kind) -> TakenOver:
     """
     info = workflow.info()
     case_id = info.workflow_id.removeprefix(case_workflow_id(""))
+    if info.workflow_id != case_workflow_id(case_id):
+        raise start_failure(StartFault.INVALID_CASE, "revived: the workflow id must be case-<case_id>")
     try:
         asked = read(TakingOver, {"case_id": case_id, "kind": kind, "run_id": info.first_execution_run_id})
     except Malformed as fault:
@@ -42,4 +44,4 @@ async def taken_over(kind: Kind) -> TakenOver:
     taken = await run_errand(TAKE_OVER, asked, TakenOver, "take the case over from Postgres")
     if taken.file is None:
         raise start_failure(StartFault.INVALID_CASE, "revived: there is no open case of this id and kind in Postgres")
-    return taken
+    return taken.file, taken

@@ -20,8 +20,12 @@ LAST_WORDS = Running(is_running=True, is_open=False)
 COMPLETED = Running(is_running=False, is_open=False)
 
 
-def row(*, is_open: bool = True, seq: int = 3, next_at: datetime | None = SOON) -> Recorded:
-    return Recorded(is_open=is_open, seq=seq, next_at=next_at)
+BEGINS = Running(is_running=True, is_open=False, began_at=JUST_PAST)
+HANGS = Running(is_running=True, is_open=False, began_at=LONG_PAST)
+
+
+def row(*, is_open: bool = True, seq: int = 3, next_at: datetime | None = SOON, run_id: str | None = None) -> Recorded:
+    return Recorded(is_open=is_open, seq=seq, next_at=next_at, run_id=run_id)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,14 @@ def row(*, is_open: bool = True, seq: int = 3, next_at: datetime | None = SOON) 
         (None, LAST_WORDS, []),
         (None, COMPLETED, [Fault.NOT_RECORDED]),
         (None, None, []),
+        (None, BEGINS, []),
+        (None, HANGS, [Fault.NOT_RECORDED]),
+        (row(), BEGINS, []),
+        (row(), HANGS, [Fault.NOT_BEGUN]),
+        (row(), Running(is_running=True, is_open=True, is_paused=True), [Fault.PAUSED]),
+        (row(), Running(is_running=True, is_open=True, is_silent=True), [Fault.STUCK]),
+        (row(run_id="a"), Running(is_running=True, is_open=True, run_id="a"), []),
+        (row(run_id="a"), Running(is_running=True, is_open=True, run_id="b"), [Fault.OF_ANOTHER_RUN]),
     ],
 )  # fmt: skip
 def test_a_case_is_the_same_on_both_sides_or_it_is_named(
@@ -66,16 +78,18 @@ OPENED = {
 )
 def test_a_log_that_gives_no_case_is_an_error(log: list[dict[str, object]]) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        next_in("a", log)
+        next_in("a", log, len(log))
 
 
 def test_the_rows_of_a_case_say_when_something_happens_next(story: Told) -> None:
     rows = [event.to_json() for event in story.log]
     moment = story.case.next_moment()
     assert moment is not None
-    assert next_in("c-1", rows) == moment.at
+    assert next_in("c-1", rows, story.case.seq) == moment.at
+    with pytest.raises(ValueError, match="does not end where"):
+        next_in("c-1", rows, story.case.seq + 1)
     story.may("cancel", DOCTOR_NORTH, reason="by mistake")
-    assert next_in("c-1", [event.to_json() for event in story.log]) is None
+    assert next_in("c-1", [event.to_json() for event in story.log], story.case.seq) is None
 
 
 @given(case_id=st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True), first=st.datetimes(timezones=st.just(UTC)))

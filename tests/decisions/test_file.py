@@ -203,5 +203,5 @@ def test_a_case_that_nothing_carries_any_more_is_rebuilt_from_its_rows_as_it_was
 
 
 def test_signals_that_come_later_are_numbered_after_those_that_the_log_tells_of() -> None:
-    assert last_signal(["signal:2", "a-1", None, "update:signal:9", "signal:11", "signal:3"]) == 11
+    assert last_signal(["signal:2", "a-1", None, "update:signal:99", "signal:11:0a1b2c3d4e5f", "signal:3"]) == 11
     assert last_signal([None, "a-1"]) == 0

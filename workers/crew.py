@@ -2,11 +2,12 @@
 
 A worker says that it polls by the line ``ready`` on its standard output; what it prints there beside (notifications,
 where there is no gateway) is passed on to our standard error. A worker that ends is started again, after a pause that
-doubles from one second to thirty.
+doubles from one second to thirty; so is one that was started again and does not come to poll.
 """
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
@@ -30,7 +31,7 @@ _SECONDS_TO_BE_READY: Final = 60.0
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 _SECONDS_OF_GOOD_HEALTH: Final = 60.0
-"""A worker that has run so long is started again after the first pause."""
+"""A worker that has polled so long is started again after the first pause."""
 
 _logger = logging.getLogger(__name__)
 
@@ -56,6 +57,10 @@ class Member:
     """Where it logs; None: to our own standard error."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has polled for the first time."""
+    seconds_to_be_ready: float = _SECONDS_TO_BE_READY
+    """When it is started again: it is killed if it does not poll by then."""
+    _polls_since: float = math.inf
+    """On the loop's clock, of the process that runs; infinite: it does not poll yet."""
 
     @property
     def name(self) -> str:
@@ -67,13 +72,12 @@ class Member:
         loop = asyncio.get_running_loop()
         pause = _FIRST_PAUSE
         while True:
-            started = loop.time()
             ended = await self._run_once()
             status = ended.process.returncode
             if not self.ready.is_set():
                 words = f". Its last words:\n{ended.last_words()}" if self.log else f" (exit status {status})"
                 raise CrewError(f"{self.name} ended while starting{words}", status)
-            if loop.time() - started > _SECONDS_OF_GOOD_HEALTH:
+            if loop.time() - self._polls_since > _SECONDS_OF_GOOD_HEALTH:
                 pause = _FIRST_PAUSE
             where = f"; see {self.log}" if self.log else ""
             _logger.error("%s ended (exit status %s) and is started again in %.0f s%s", self.name, status, pause, where)
@@ -84,16 +88,25 @@ class Member:
         env = dict(self.env)
         if self.metrics_address:
             env[settings.METRICS_ADDRESS] = self.metrics_address
+        self._polls_since = math.inf
         child = await start_child(self.name, _COMMAND, log=self.log, env=env, stdout=asyncio.subprocess.PIPE)
         try:
-            await self._listen(child)
-            await child.exited()
+            # The first time the whole crew is waited for, by whoever starts it.
+            async with asyncio.timeout(self.seconds_to_be_ready if self.ready.is_set() else None) as patience:
+                await self._listen(child, patience)
+                await child.exited()
+        except TimeoutError:
+            _logger.warning("%s was not ready within %.0f s and is killed", self.name, self.seconds_to_be_ready)
+            await child.stop(signal.SIGKILL)
         finally:
             await child.stop(signal.SIGTERM, SECONDS_TO_FINISH)
         return child
 
-    async def _listen(self, child: Child) -> None:
-        """Wait for the line that says that it polls, and pass on all others, until it closes its output."""
+    async def _listen(self, child: Child, patience: asyncio.Timeout) -> None:
+        """Wait for the line that says that it polls, and pass on all others, until it closes its output.
+
+        ``patience`` has no end once it polls.
+        """
         output = child.process.stdout
         if output is None:
             msg = f"{self.name} was started without a pipe"
@@ -101,6 +114,8 @@ class Member:
         while line := await output.readline():
             if line.strip() == WORKER_READY:
                 _logger.info("%s is ready (process %d)", self.name, child.process.pid)
+                patience.reschedule(None)
+                self._polls_since = asyncio.get_running_loop().time()
                 self.ready.set()
                 break
             _pass_on(line)

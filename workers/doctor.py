@@ -22,7 +22,7 @@ from decisions.audit import EVERY, TOLD_WITHIN, Auditing, Fault
 from omhand.codec import LINKING, KeyRing, encryption
 from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, RECORDS_QUEUE, SEARCH_ATTRIBUTE_TYPES
 from workers.migrate import schema_fault
-from workers.queues import Backlog, backlog_of
+from workers.queues import MAKE_CURRENT, NOTHING_GIVEN, Backlog, backlog_of
 from workers.repair import Mended, Repair
 from workers.schedules import AUDITOR, CANARY
 from workers.settings import Settings, temporal_connect_config
@@ -170,6 +170,8 @@ class Doctor:
         if not found.pollers:
             how = "no worker serves it"
             raise Ill(how, "start workers: `omhand worker`")
+        if found.nothing_given:
+            raise Ill(NOTHING_GIVEN, MAKE_CURRENT)
         if found.unserved_version:
             how = f"the current version of the deployment, {found.unserved_version}, has no worker"
             raise Ill(how, "start workers of that version, or make another one the current one (docs/operations.md)")

@@ -9,6 +9,7 @@ from typing import Final
 
 from activities.postgres.pool import open_pool, query
 from activities.slots import LeftOut, Published, Transaction, leave_out, publish
+from decisions.canary import CANARY_UNIT
 from decisions.facts import FoundSlot
 from omhand.contract.directory import Directory
 from omhand.contract.wire import read
@@ -86,8 +87,11 @@ def held_faults(slots: Sequence[FoundSlot]) -> Iterator[str]:
 
 
 async def missing_units(connection: Transaction, directory: Directory) -> list[str]:
-    """A unit that open cases need stays: nobody else could accept, close or be called about them (H3)."""
-    known = {unit.id for unit in directory.unit}
+    """A unit that open cases need stays: nobody else could accept, close or be called about them (H3).
+
+    The canaries' unit stands in no directory.
+    """
+    known = {unit.id for unit in directory.unit} | {CANARY_UNIT}
     rows = await connection.fetch(query("units_with_open_cases"))
     return [
         f"unit {row['unit_id']}: is left out, and {row['open_cases']} open cases need it"

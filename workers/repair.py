@@ -158,7 +158,7 @@ class Repair:
     async def _fill(self, case_id: str) -> str:
         """Rows that are missing among others are written as the case says."""
         if await self._audits.running(case_id) is None:
-            return "NOT mended: its rows do not give the case, and Temporal does not have it. Put Postgres back, then repair"
+            return "NOT mended: its rows do not give the case, and Temporal does not have it: put Postgres back"
         view = await self._handle(case_id).query(VIEW_QUERY)
         await self._pool.execute(query("fill_events"), case_id, view["log"])
         return "what was missing among its rows has been written, as the case says"

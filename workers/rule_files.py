@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError
 
 from activities.holidays import days_that_count_as_sundays
+from decisions.canary import CANARY_NURSE, CANARY_UNIT
 from omhand.contract.directory import (
     WEEKDAYS,
     Directory,
@@ -65,7 +66,7 @@ def check_rules(directory: Json, policy: Json) -> RuleFiles:
 
 def _together(region: "_Read[Directory]", rules: "_Read[Policy]", directory: str, policy: str) -> RuleFiles:
     if region.model:
-        region.faults += [*_places(region.model), *faults_between(region.model)]
+        region.faults += [*_places(region.model), *_of_canaries(region.model), *faults_between(region.model)]
     if region.model and rules.model:
         rules.faults += [
             fault
@@ -238,6 +239,14 @@ def _places(directory: Directory) -> Iterator[str]:
         days_that_count_as_sundays(directory.holidays, year, year)
     except ValueError:
         yield 'holidays: no holidays are known of such a country (like "SE", or "" for none)'
+
+
+def _of_canaries(directory: Directory) -> Iterator[str]:
+    """What takes the ids of the canaries' unit and nurse: its cases would be taken for canaries, and nobody called."""
+    theirs = (("unit", CANARY_UNIT, directory.unit), ("staff", CANARY_NURSE["staff"], directory.staff))
+    for what, reserved, elements in theirs:
+        if any(each.id == reserved for each in elements):
+            yield f"{what} {reserved}.id: is the canaries' own: take another one"
 
 
 # Writing them ------------------------------------------------------------------------------------------------------

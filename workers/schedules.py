@@ -1,7 +1,8 @@
 """Temporal schedules: the units' closing checks, a minute after each has closed (P6); the auditor; the canary.
 
 Whoever loads a directory need not know of them: every worker looks for a newer one now and then, and brings them in
-line with it. That several do so at once does no harm. A schedule that operators have paused stays paused.
+line with it. Less often it looks at the schedules themselves: what somebody has deleted comes back. That several do so
+at once does no harm. A schedule that operators have paused stays paused.
 """
 
 import asyncio
@@ -44,6 +45,7 @@ CATCH_UP: Final = timedelta(hours=1)
 """So late a check is still made, where Temporal was away when it was due."""
 
 LOOK_EVERY: Final = timedelta(seconds=30)
+LOOK_ANEW_EVERY: Final = timedelta(minutes=10)
 
 AUDITOR: Final = "auditor"
 AUDITOR_NOTE: Final = "looks at all cases, in Postgres and in Temporal, and names what differs"
@@ -59,10 +61,18 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def keeping_schedules(
-    client: Client, rules: Rules, *, every: timedelta = LOOK_EVERY, canary_every: timedelta | None = None
+    client: Client,
+    rules: Rules,
+    *,
+    every: timedelta = LOOK_EVERY,
+    anew_every: timedelta = LOOK_ANEW_EVERY,
+    canary_every: timedelta | None = None,
 ) -> AsyncIterator[None]:
-    """While the context is open the schedules follow the newest directory; it is looked for that often."""
-    keeping = asyncio.create_task(_keep_schedules(client, rules, every, canary_every))
+    """While the context is open the schedules follow the newest directory; it is looked for that often.
+
+    They are set right every ``anew_every``, where there is no newer one too.
+    """
+    keeping = asyncio.create_task(_keep_schedules(client, rules, every, anew_every, canary_every))
     try:
         yield
     finally:
@@ -70,14 +80,17 @@ async def keeping_schedules(
         await asyncio.wait([keeping])
 
 
-async def _keep_schedules(client: Client, rules: Rules, every: timedelta, canary_every: timedelta | None) -> None:
+async def _keep_schedules(
+    client: Client, rules: Rules, every: timedelta, anew_every: timedelta, canary_every: timedelta | None
+) -> None:
+    loop = asyncio.get_running_loop()
     set_by: int | None = None
-    is_watched = False
+    anew_at = loop.time()
     while True:
         try:
-            if not is_watched:
+            if loop.time() >= anew_at:
                 await set_watch(client, canary_every)
-                is_watched = True
+                set_by, anew_at = None, loop.time() + anew_every.total_seconds()
             region = await rules.current()
             if region.version != set_by:
                 await set_schedules(client, region)

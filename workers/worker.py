@@ -38,6 +38,7 @@ from workers.figures import showing_figures
 from workers.limits import CACHED_CASES, GRACE, NOTICES_AT_ONCE, RECORDS_PER_SECOND, tuner
 from workers.logs import core_logging
 from workers.migrate import schema_fault
+from workers.queues import warn_where_nothing_is_given
 from workers.schedules import keeping_schedules
 from workers.settings import DATABASE_URL, KEYS_FILE, Settings, SettingsError, temporal_connect_config
 from workflows.entrance import Entrance
@@ -217,6 +218,8 @@ async def run_worker(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     client = await connect(settings)
+    if deployment := _deployment(settings):
+        await warn_where_nothing_is_given(client, deployment.version)
     await register_search_attributes(client)
     async with (
         serving(client, settings) as rules,

@@ -1,13 +1,17 @@
 """Loading a directory and a policy: every fault is told with its place, and nothing is stored where there is one."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 import pytest
-from samples import DIRECTORY, EAST, NORTH, NOWHERE, POLICY
+from samples import DIRECTORY, EAST, NORTH, NOWHERE, POLICY, opened
 
+from activities.records import Records
+from decisions.canary import CANARY_NURSE, CANARY_UNIT, canary_id
 from workers.load import LoadError, check_files, has_rules, load
+from workers.rule_versions import restore
 
 Files = tuple[Path, Path]
 
@@ -27,6 +31,12 @@ IN_DIRECTORY: list[tuple[str, str, str]] = [
     ('name = "medical_secretary"', 'name = "Medical secretary"', "profession.1.name: must match"),
     ('name = "medical_secretary"', 'name = "nurse"', "profession nurse: stands 2 times"),
     (f'id = "{NORTH}"', 'id = "HC01"', "unit.0.id: must match"),
+    (f'id = "{EAST}"', f'id = "{CANARY_UNIT}"', f"unit {CANARY_UNIT}.id: is the canaries' own"),
+    (
+        'id = "SE2321000198-S2"',
+        f'id = "{CANARY_NURSE["staff"]}"',
+        f"staff {CANARY_NURSE['staff']}.id: is the canaries'",
+    ),
     (f'id = "{EAST}"', f'id = "{NORTH}"', f"unit {NORTH}: stands 2 times"),
     ('name = "Hälsocentral Norr"', 'name = ""', f"unit.0.name: String should have at least 1 character (unit {NORTH})"),
     ('kind = "health_centre"', 'kind = "hospital"', "unit.0.kind: "),
@@ -232,6 +242,16 @@ async def test_going_back_makes_a_new_version(dsn: str, files: Files) -> None:
     assert await load(dsn, *files) == 2
     changed(files[1], '"PT20M"', '"PT30M"')
     assert await load(dsn, *files) == 3
+
+
+async def test_an_open_canary_keeps_no_directory_from_being_loaded_or_put_back(
+    dsn: str, files: Files, pool: asyncpg.Pool, records: Records
+) -> None:
+    await records.record(opened(canary_id(datetime.now(UTC))))
+    await pool.execute("update omhand.cases set responsible_unit = $1", CANARY_UNIT)
+    changed(files[0], '"+46701740601"', '"+46701740699"')
+    assert await load(dsn, *files) == 2
+    assert (await restore(dsn, 1)).version == 3
 
 
 async def test_many_who_load_the_same_at_once_make_one_version(unruled: str, files: Files) -> None:

@@ -1,6 +1,7 @@
 """Several worker processes under one: one is killed with work in hand, and the others and its successor do it."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -20,10 +21,27 @@ from stage import Stage, new_database, staged, until
 from stories import DIRECTORY, NURSE_NORTH, OTHER_PHASES, POLICY, opening
 
 from omhand.codec import KeyRing
+from workers import crew as crews
 from workers.children import free_ports
+from workers.crew import Member, working
 from workers.load import load
 from workers.migrate import migrate
 
+LIVES = """
+import os, sys, time
+with open(sys.argv[1], "a+") as lives:
+    lives.write(f"{os.getpid()}\\n")
+    lives.flush()
+    lives.seek(0)
+    number = len(lives.readlines())
+if number == 2:
+    time.sleep(600)
+print("ready", flush=True)
+if number == 1:
+    sys.exit(3)
+time.sleep(600)
+"""
+"""A worker that ends when it has become ready, does not become ready the next time, and then does."""
 ROOT = Path(__file__).parents[2]
 PROCESSES = 3
 CASES = 60
@@ -138,3 +156,24 @@ async def test_a_crew_with_a_wrong_setting_does_not_start_and_names_it() -> None
     output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, output) == (2, b"")
     assert b"OMHAND_DATABASE_URL: Postgres does not answer" in errors
+
+
+async def test_one_that_was_started_again_and_does_not_become_ready_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lives = tmp_path / "lives"
+    monkeypatch.setattr(crews, "_COMMAND", (sys.executable, "-c", LIVES, str(lives)))
+    monkeypatch.setattr(crews, "_FIRST_PAUSE", 0.01)
+    caplog.set_level(logging.INFO, logger=crews.__name__)
+    member = Member(1, os.environ, None, seconds_to_be_ready=1.0)
+
+    async def is_ready_again() -> bool:
+        return caplog.text.count("worker-1 is ready") == 2
+
+    async with working([member]) as ending:
+        await until(is_ready_again)
+        assert not ending.done()
+        second, *_, last = map(int, lives.read_text().split()[1:])
+        assert (psutil.pid_exists(second), psutil.pid_exists(last)) == (False, True)
+    assert "worker-1 was not ready within 1 s and is killed" in caplog.text
+    assert "worker-1 ended (exit status -9) and is started again" in caplog.text

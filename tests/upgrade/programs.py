@@ -25,6 +25,7 @@ def settings_of(stage: Stage) -> dict[str, str]:
         "OMHAND_GATEWAY_URL": stage.gateway.url,
         "OMHAND_NOTICES_PER_SECOND": "1000",
         "TEMPORAL_ADDRESS": stage.address,
+        "TEMPORAL_NAMESPACE": stage.client.namespace,
     }
 
 

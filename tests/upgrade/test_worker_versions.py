@@ -16,6 +16,7 @@ from lives import failed_tasks
 from programs import Program, settings_of
 from stage import Stage, load_rules, new_database, staged, until
 from stories import NORTH, NURSE_NORTH
+from structlog.testing import capture_logs
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.deployment.v1 import WorkerDeploymentInfo, WorkerDeploymentVersion
 from temporalio.api.enums.v1 import EventType, RoutingConfigUpdateState
@@ -27,14 +28,18 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionOptionsRequest,
 )
 from temporalio.client import Client, WorkflowHandle
+from temporalio.common import WorkerDeploymentVersion as Version
 from temporalio.service import RPCError, RPCStatusCode
 
 from omhand.codec import data_converter
-from omhand.contract.names import closing_workflow_id
+from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, RECORDS_QUEUE, closing_workflow_id
+from workers.doctor import Doctor
+from workers.queues import MAKE_CURRENT, NOTHING_GIVEN, warn_where_nothing_is_given
 from workers.settings import Settings
 from workers.worker import DEPLOYMENT, serving
 
 Handle = WorkflowHandle[Any, Any]
+QUEUES = (CASES_QUEUE, RECORDS_QUEUE, NOTICES_QUEUE)
 
 
 @dataclass
@@ -137,9 +142,9 @@ async def _who_sent(case: Handle) -> set[str]:
 
 
 @pytest.fixture
-async def stage(postgres_server: str) -> AsyncIterator[Stage]:
+async def stage(postgres_server: str, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     """A stage on which nobody serves yet."""
-    dsn = await new_database(postgres_server, "versions")
+    dsn = await new_database(postgres_server, request.node.name)
     await load_rules(dsn)
     async with staged(dsn, served=False) as whole:
         yield whole
@@ -148,9 +153,14 @@ async def stage(postgres_server: str) -> AsyncIterator[Stage]:
 @asynccontextmanager
 async def worker_a(stage: Stage) -> AsyncIterator[None]:
     """A worker of the build "a", in this process."""
-    settings = Settings(database_url=stage.dsn, gateway_url=stage.gateway.url, notices_per_second=1000.0, build_id="a")
-    async with serving(await Client.connect(stage.address, data_converter=data_converter(None)), settings):
+    client = await Client.connect(stage.address, data_converter=data_converter(None))
+    async with serving(client, settings_a(stage)):
         yield
+
+
+def settings_a(stage: Stage) -> Settings:
+    """Those of the build "a"."""
+    return Settings(database_url=stage.dsn, gateway_url=stage.gateway.url, notices_per_second=1000.0, build_id="a")
 
 
 async def test_cases_move_to_the_version_that_is_made_current_and_back_and_pinned_ones_stay(
@@ -159,6 +169,7 @@ async def test_cases_move_to_the_version_that_is_made_current_and_back_and_pinne
     operator, ours = Operator(stage.client), str(os.getpid())
     program = Program(root, settings_of(stage) | {"OMHAND_BUILD_ID": "b"})
     async with program.worker(stage.folder / "b.log") as b, worker_a(stage):
+        assert NOTHING_GIVEN in (stage.folder / "b.log").read_text()
         await operator.make_current("a")
         moving, pinned, ramped = [await stage.start(f"on-a-{number}") for number in range(3)]
         # b has started, and nothing goes there.
@@ -187,6 +198,36 @@ async def test_cases_move_to_the_version_that_is_made_current_and_back_and_pinne
             await stage.is_whole(case.id.removeprefix("case-"))
         assert await who_sent(moving) == {ours}
     assert await failed_tasks(stage) == []
+
+
+async def test_where_no_version_is_the_current_one_the_doctor_and_the_workers_log_say_so(stage: Stage) -> None:
+    operator = Operator(stage.client)
+    assert await warned(stage) == [NOTHING_GIVEN]
+    async with worker_a(stage):
+        await until(lambda: finds(stage, dict.fromkeys(QUEUES, (NOTHING_GIVEN, MAKE_CURRENT))))
+        assert await warned(stage) == [NOTHING_GIVEN]
+        # One that ramps is given something; one that does so no more is not.
+        await operator.ramp("a", 1)
+        await until(lambda: finds(stage, {}))
+        await operator.ramp("a", 0)
+        assert await warned(stage) == [NOTHING_GIVEN]
+        await operator.make_current("a")
+        await until(lambda: finds(stage, {}))
+        assert await warned(stage) == []
+
+
+async def finds(stage: Stage, expected: dict[str, tuple[str, str]]) -> bool:
+    """Whether the doctor finds this, and no more, not to be well with the queues, and this to be done."""
+    found = {each.what: each async for each in Doctor(settings_a(stage), None, stage.client).look()}
+    queues = {queue: found[f"task queue {queue}"] for queue in QUEUES}
+    return {queue: (each.how, each.to_do) for queue, each in queues.items() if not each.is_well} == expected
+
+
+async def warned(stage: Stage) -> list[str]:
+    """What a worker of the build "a" that starts now is warned of."""
+    with capture_logs() as logs:
+        await warn_where_nothing_is_given(stage.client, Version(DEPLOYMENT, "a"))
+    return [each["event"] for each in logs if "build_id" in each]
 
 
 async def closing_check(stage: Stage) -> Handle:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +19,13 @@ from temporalio.client import (
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleDescription,
+    ScheduleHandle,
     ScheduleOverlapPolicy,
     ScheduleSpec,
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.service import RPCError
 
 from activities.directory import Rules
 from activities.postgres.pool import open_pool
@@ -174,6 +177,27 @@ async def test_a_worker_that_keeps_them_follows_each_new_directory(stage: Stage)
         await load_rules(stage.dsn, directory=DIRECTORY)
         await stage.client.create_schedule("closer", _nightly("closer"))
         await are_scheduled(stage.client, "close", "closer", *usual, f"closing-{WEST}")
+
+
+async def test_what_has_been_deleted_by_hand_comes_back_while_a_worker_keeps_them(stage: Stage) -> None:
+    closing = f"closing-{WEST}"
+    async with (
+        open_pool(stage.dsn, most=1) as pool,
+        keeping_schedules(stage.client, Rules(pool), every=OFTEN, anew_every=2 * OFTEN),
+    ):
+        for each in (AUDITOR, closing):
+            handle = stage.client.get_schedule_handle(each)
+            await until(lambda handle=handle: exists(handle))
+            await handle.delete()
+            await until(lambda handle=handle: exists(handle))
+    # What stood there as it should was looked at, and left alone.
+    assert (await described(stage, NORTH)).info.last_updated_at is None
+
+
+async def exists(handle: ScheduleHandle) -> bool:
+    with suppress(RPCError):
+        return bool((await handle.describe()).id)
+    return False
 
 
 def _nightly(name: str) -> Schedule:

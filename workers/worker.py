@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -107,45 +107,58 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
         patients = await _patients(pool, settings)
         assertions = Assertions(pool, patients, identity, required=settings.require_assertions)
         rules = Rules(pool, assertions)
-        deployment = _deployment(settings)
         records = Records(pool, rules, patients)
-        cases = Worker(
-            client,
-            task_queue=CASES_QUEUE,
-            workflows=[Entrance],
-            activities=[records.record, *_of_cases(client, pool, rules, assertions, settings.heartbeat_url)],
-            # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
-            workflow_runner=UnsandboxedWorkflowRunner(),
-            max_cached_workflows=cached_cases,
-            tuner=tuner(),
-            workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-            activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-            graceful_shutdown_timeout=GRACE,
-            deployment_config=deployment,
-        )
-        late_records = Worker(
-            client,
-            task_queue=RECORDS_QUEUE,
-            activities=[records.record],
-            max_concurrent_activities=MOST_CONNECTIONS,
-            max_task_queue_activities_per_second=RECORDS_PER_SECOND,
-            activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-            graceful_shutdown_timeout=GRACE,
-            deployment_config=deployment,
-        )
-        notices = Worker(
-            client,
-            task_queue=NOTICES_QUEUE,
-            activities=[gateway.send_notice],
-            max_concurrent_activities=NOTICES_AT_ONCE,
-            # The server keeps to it for all workers together.
-            max_task_queue_activities_per_second=settings.notices_per_second,
-            activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-            graceful_shutdown_timeout=GRACE,
-            deployment_config=deployment,
-        )
-        async with cases, late_records, notices:
+        of_cases = [records.record, *_of_cases(client, pool, rules, assertions, settings.heartbeat_url)]
+        async with (
+            _cases(client, settings, of_cases, cached_cases),
+            _late_records(client, settings, records),
+            _notices(client, settings, gateway),
+        ):
             yield rules
+
+
+def _cases(client: Client, settings: Settings, activities: Sequence[Callable[..., Any]], cached_cases: int) -> Worker:
+    return Worker(
+        client,
+        task_queue=CASES_QUEUE,
+        workflows=[Entrance],
+        activities=activities,
+        # What the sandbox watches for is forbidden by lint here, and proved by replay; it costs a third of a task.
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=cached_cases,
+        tuner=tuner(),
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+        deployment_config=_deployment(settings),
+    )
+
+
+def _late_records(client: Client, settings: Settings, records: Records) -> Worker:
+    return Worker(
+        client,
+        task_queue=RECORDS_QUEUE,
+        activities=[records.record],
+        max_concurrent_activities=MOST_CONNECTIONS,
+        max_task_queue_activities_per_second=RECORDS_PER_SECOND,
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+        deployment_config=_deployment(settings),
+    )
+
+
+def _notices(client: Client, settings: Settings, gateway: Gateway) -> Worker:
+    return Worker(
+        client,
+        task_queue=NOTICES_QUEUE,
+        activities=[gateway.send_notice],
+        max_concurrent_activities=NOTICES_AT_ONCE,
+        # The server keeps to it for all workers together.
+        max_task_queue_activities_per_second=settings.notices_per_second,
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+        deployment_config=_deployment(settings),
+    )
 
 
 def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:

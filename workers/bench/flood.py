@@ -32,21 +32,30 @@ AT_A_TIME: Final = 50
 PAUSE: Final = 1.0
 """Seconds between two of the urgent cases."""
 
+SIZE: Final = """
+    select sum(pg_total_relation_size(oid)) from pg_class where relnamespace = 'omhand'::regnamespace and relkind = 'r'
+"""
+
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds to notification, and how much of the flood had not been announced when the last was."""
+    """Seconds to notification."""
 
     idle: list[float]
     beside: list[float]
     left: int
+    """How many cases of the flood had not been announced when the last of the others was."""
+    postgres_bytes: float
+    """That a case takes which has been opened and announced, with its logs and indexes."""
+    worker_bytes: int
+    """Resident memory of the worker process."""
 
 
 async def measure(cases: int, probes: int) -> Measured:
     """The urgent cases on an idle system and beside the flood, in one run."""
     variant = replace(PRODUCT, notices_per_second=20)
     with tempfile.TemporaryDirectory(prefix="omhand-flood-") as folder:
-        async with servers(Path(folder)) as on, serving(on, variant), _told(on) as (rows, database):
+        async with servers(Path(folder)) as on, serving(on, variant) as worker, _told(on) as (rows, database):
             client = await CaseClient.connect(await on.client(variant))
             await _urgent(client, rows, "warm", 5)
             idle = await _urgent(client, rows, "idle", probes)
@@ -55,7 +64,9 @@ async def measure(cases: int, probes: int) -> Measured:
             announced = await database.fetchval(
                 "select count(*) from omhand.notifications where status = 'sent' and unit_id = $1", FLOODED
             )
-            return Measured(idle, beside, cases - announced)
+            recorded = await database.fetchval("select count(*) from omhand.cases")
+            size = await database.fetchval(SIZE)
+            return Measured(idle, beside, cases - announced, size / recorded, worker.process.memory_info().rss)
 
 
 @asynccontextmanager
@@ -111,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         middle, most = statistics.median(seconds), max(seconds)
         sys.stdout.write(f"{name}: {1000 * middle:.0f} ms to notification (median), {1000 * most:.0f} ms at most\n")
     ratio = statistics.median(measured.beside) / statistics.median(measured.idle)
+    mib = measured.worker_bytes / 2**20
+    sys.stdout.write(f"{measured.postgres_bytes / 1024:.1f} KiB of Postgres a case, {mib:.0f} MiB of memory a worker\n")
     sys.stdout.write(f"ratio of the medians: {ratio:.2f}; of the flood {measured.left} were not announced by then\n")
 
 

@@ -33,9 +33,9 @@ lint: setup ## style, types and the directions between packages
 test: lint ## lint, then every test: the rules, and beside them what needs real servers, which the tests start themselves
 	$(MAKE) --no-print-directory --jobs=3 test-rules test-stories test-servers
 
-RULES := tests/decisions tests/contract
-SEARCHES := $(addprefix tests/decisions/test_,invariants.py reachable.py a_year_of_messages.py)
-PARTS := tests/activities tests/replay tests/faults
+RULES := tests/decisions
+SEARCHES := $(addprefix tests/decisions/test_,invariants.py reachable.py a_year_of_messages.py calendars_at_random.py)
+PARTS := tests/contract tests/activities tests/replay tests/faults
 OUTAGES := tests/faults/test_outages.py
 STORIES := tests/scenarios
 

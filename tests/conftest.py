@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from workers.embedded import TemporalServer, embedded_postgres, embedded_temporal
@@ -25,8 +26,12 @@ def no_settings_of_this_machine() -> None:
 
 @pytest.fixture(scope="session")
 async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """A Postgres of the session's own; its DSN."""
+    """A Postgres of the session's own, which does not wait for the disk: it need not outlive a power cut. Its DSN."""
     async with embedded_postgres(tmp_path_factory.mktemp("postgres")) as dsn:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("alter system set fsync = off")
+        await connection.execute("select pg_reload_conf()")
+        await connection.close()
         yield dsn
 
 

@@ -40,19 +40,9 @@ async def create_database(server: str, template: str) -> str:
 
 
 @pytest.fixture(scope="session")
-async def hasty(postgres_server: str) -> str:
-    """The session's server, told not to wait for the disk: these databases need not outlive a power cut."""
-    connection = await asyncpg.connect(postgres_server)
-    await connection.execute("alter system set fsync = off")
-    await connection.execute("select pg_reload_conf()")
-    await connection.close()
-    return postgres_server
-
-
-@pytest.fixture(scope="session")
-async def migrated(hasty: str) -> str:
+async def migrated(postgres_server: str) -> str:
     """The name of a database with nothing but the schema, to be copied."""
-    dsn = await create_database(hasty, "template0")
+    dsn = await create_database(postgres_server, "template0")
     await asyncio.to_thread(migrate, dsn)
     return urlsplit(dsn).path[1:]
 
@@ -66,9 +56,9 @@ async def ruled(postgres_server: str, migrated: str, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture
-async def empty(hasty: str) -> str:
+async def empty(postgres_server: str) -> str:
     """A database without anything; its DSN."""
-    return await create_database(hasty, "template0")
+    return await create_database(postgres_server, "template0")
 
 
 @pytest.fixture

@@ -363,7 +363,7 @@ async def test_cases_that_move_and_cancel_at_once_lose_no_time_and_never_wait_fo
 ) -> None:  # K2a P2
     slots = [f"slot-{n}" for n in range(10)]
     await published(pool, *slots)
-    told = await race(dsn, root, (12, 10, 40, 0), (12, 10, 40, 0), (12, 10, 40, 25))
+    told = await race(dsn, root, (12, 10, 20, 0), (12, 10, 20, 0), (12, 10, 20, 12))
     whose = await held(pool)
     assert sorted(whose) == sorted(slots)
     assert {slot: case_id for case_id, slot in told.items() if slot != "nothing"} == {

@@ -330,7 +330,7 @@ class ACase(RuleBasedStateMachine):
 
 
 ACase.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,29 @@ async def is_open(address: str, workflow_id: str) -> bool:
     return described.status is not None and described.status.name == "RUNNING"
 
 
+SetUp = Callable[[Path], None]
+
+
+@pytest.fixture(scope="module")
+async def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Postgres that has run, and has nothing in it: to set one up takes longer than all else here."""
+    folder = tmp_path_factory.mktemp("made")
+    async with embedded_postgres(folder):
+        pass
+    return folder
+
+
+@pytest.fixture
+def set_up(made: Path) -> SetUp:
+    """Makes a folder one in which Postgres has run."""
+
+    def copied(folder: Path) -> None:
+        shutil.copytree(made / "data", folder / "data")
+        shutil.copy(made / "password", folder)
+
+    return copied
+
+
 # Postgres
 
 
@@ -126,7 +150,8 @@ async def test_postgres_is_durable_and_nobody_gets_in_without_the_password(tmp_p
     assert (tmp_path / "password").stat().st_mode & 0o77 == 0
 
 
-async def test_what_a_statement_held_does_not_reach_the_log_of_postgres(tmp_path: Path) -> None:
+async def test_what_a_statement_held_does_not_reach_the_log_of_postgres(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path)
     async with embedded_postgres(tmp_path) as dsn:
         await keep(dsn, "191212121212")
         with pytest.raises(asyncpg.UniqueViolationError, match="191212121212"):
@@ -166,18 +191,16 @@ async def test_what_a_killed_initdb_left_is_made_anew(tmp_path: Path) -> None:
     assert not draft.exists()
 
 
-async def test_a_password_that_is_gone_is_said(tmp_path: Path) -> None:
-    async with embedded_postgres(tmp_path):
-        pass
+async def test_a_password_that_is_gone_is_said(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path)
     (tmp_path / "password").unlink()
     with pytest.raises(EmbeddedError, match="the password of the data is gone"):
         async with embedded_postgres(tmp_path):
             pass
 
 
-async def test_data_that_postgres_cannot_use_ends_in_its_own_words(tmp_path: Path) -> None:
-    async with embedded_postgres(tmp_path):
-        pass
+async def test_data_that_postgres_cannot_use_ends_in_its_own_words(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path)
     (tmp_path / "data" / "PG_VERSION").write_text("12\n")
     with pytest.raises(EmbeddedError, match=r"(?s)postgres ended while starting.*incompatible"):
         async with embedded_postgres(tmp_path):
@@ -281,7 +304,8 @@ def test_every_search_attribute_has_a_slot_of_its_type() -> None:
 # Killed
 
 
-async def test_a_killed_run_takes_its_servers_with_it_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_killed_run_takes_its_servers_with_it_and_loses_nothing(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path / "pg")
     async with holder(tmp_path) as (process, told):
         await keep(told["dsn"], "a")
         await open_a_workflow(told["address"], "case-a")
@@ -295,7 +319,8 @@ async def test_a_killed_run_takes_its_servers_with_it_and_loses_nothing(tmp_path
     assert await all_gone(tmp_path)
 
 
-async def test_everything_killed_at_once_loses_nothing(tmp_path: Path) -> None:
+async def test_everything_killed_at_once_loses_nothing(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path / "pg")
     for run in range(3):
         async with holder(tmp_path) as (process, told):
             assert run == 0 or len(await kept(told["dsn"])) == run
@@ -309,7 +334,8 @@ async def test_everything_killed_at_once_loses_nothing(tmp_path: Path) -> None:
     assert not working_in(tmp_path)
 
 
-async def test_servers_that_outlived_a_killed_run_are_stopped_at_the_next_start(tmp_path: Path) -> None:
+async def test_servers_that_outlived_a_killed_run_are_stopped_at_the_next_start(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path / "pg")
     async with holder(tmp_path, "unleashed") as (process, told):
         await keep(told["dsn"], "a")
         await open_a_workflow(told["address"], "case-a")
@@ -324,7 +350,8 @@ async def test_servers_that_outlived_a_killed_run_are_stopped_at_the_next_start(
     assert not working_in(tmp_path)
 
 
-async def test_a_survivor_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+async def test_a_survivor_that_does_not_listen_is_killed(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path / "pg")
     async with holder(tmp_path, "unleashed") as (process, told):
         await keep(told["dsn"], "a")
         for pid in told["pids"]:
@@ -336,7 +363,8 @@ async def test_a_survivor_that_does_not_listen_is_killed(tmp_path: Path) -> None
     assert not working_in(tmp_path)
 
 
-async def test_a_server_that_dies_can_be_waited_for(tmp_path: Path) -> None:
+async def test_a_server_that_dies_can_be_waited_for(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path)
     async with running_postgres(tmp_path) as postgres:
         os.kill(postgres.child.process.pid, signal.SIGKILL)
         assert await asyncio.wait_for(postgres.child.exited(), 10) == -signal.SIGKILL
@@ -363,7 +391,8 @@ async def test_a_server_that_does_not_stop_is_killed(tmp_path: Path) -> None:
 # Folders and ports
 
 
-async def test_a_folder_in_use_is_refused_and_its_holder_named(tmp_path: Path) -> None:
+async def test_a_folder_in_use_is_refused_and_its_holder_named(tmp_path: Path, set_up: SetUp) -> None:
+    set_up(tmp_path / "pg")
     async with holder(tmp_path) as (process, told):
         for server in (embedded_postgres(tmp_path / "pg"), embedded_temporal(tmp_path / "t")):
             with pytest.raises(EmbeddedError, match=rf"in use .*\(process {process.pid}\)"):

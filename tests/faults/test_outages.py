@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from temporalio.api.common.v1 import Payload
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import WorkflowHandle
 from temporalio.common import RawValue
 
 from omhand.codec import EncryptionCodec, data_converter
 from workers.children import free_ports
-from workers.embedded import running_postgres
+from workers.embedded import TemporalServer, running_postgres
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
@@ -60,9 +60,9 @@ async def line(postgres_server: str) -> AsyncIterator[tuple[Line, str, str]]:
 
 
 @pytest.fixture(scope="module")
-async def stage(line: tuple[Line, str, str]) -> AsyncIterator[Stage]:
+async def stage(line: tuple[Line, str, str], temporal_server: TemporalServer) -> AsyncIterator[Stage]:
     """A worker in this process whose line to Postgres can be cut; its ladders take seconds."""
-    async with staged(line[2], through=line[1]) as stage:
+    async with staged(line[2], temporal=temporal_server, through=line[1]) as stage:
         yield stage
 
 
@@ -195,7 +195,7 @@ async def test_a_database_that_hangs_is_waited_for(stage: Stage, wire: Line) -> 
 
 
 async def test_a_postgres_that_is_killed_and_started_again_has_everything_that_was_acknowledged(
-    tmp_path: Path,
+    temporal_server: TemporalServer, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as resources:
         until_killed = await resources.enter_async_context(AsyncExitStack())
@@ -203,7 +203,7 @@ async def test_a_postgres_that_is_killed_and_started_again_has_everything_that_w
         dsn = await new_database(first.dsn, "killed")
         await load_rules(dsn, FAST_POLICY)
         line, through = await resources.enter_async_context(line_to(dsn))
-        stage = await resources.enter_async_context(staged(through))
+        stage = await resources.enter_async_context(staged(through, temporal=temporal_server))
         handles = [await stage.start(f"killed-{number}") for number in range(12)]
         await asyncio.gather(*(handle.execute_update("accept", {"by": NURSE_NORTH}) for handle in handles[:4]))
         acting = [
@@ -270,12 +270,14 @@ async def test_a_gateway_that_fails_in_every_way_gets_each_notification_in_the_e
         assert set((stage.gateway.keys(case_id) - Counter({row["key"]: 99})).values()) <= {1}
 
 
-async def test_a_gateway_that_is_not_there_gets_everything_when_it_comes(postgres_server: str) -> None:
+async def test_a_gateway_that_is_not_there_gets_everything_when_it_comes(
+    postgres_server: str, temporal_server: TemporalServer
+) -> None:
     dsn = await new_database(postgres_server, "no_gateway")
     await load_rules(dsn, FAST_POLICY.replace('do = "alert_manager"', 'do = "notify"'))
     (port,) = free_ports(0)
     gateway = Gateway(url=f"http://127.0.0.1:{port}/notify")
-    async with staged(dsn, gateway=gateway) as stage:
+    async with staged(dsn, temporal=temporal_server, gateway=gateway) as stage:
         handles = {case_id: await stage.start(case_id) for case_id in ("waits", "taken", "withdrawn")}
         for handle in handles.values():
             await until(lambda handle=handle: refused_by_gateway(handle))
@@ -302,13 +304,13 @@ async def test_a_gateway_that_is_not_there_gets_everything_when_it_comes(postgre
 
 
 async def test_a_worker_that_is_killed_with_work_in_hand_does_nothing_twice(
-    postgres_server: str, tmp_path: Path
+    postgres_server: str, temporal_server: TemporalServer, tmp_path: Path
 ) -> None:
     dsn = await new_database(postgres_server, "killed_worker")
     await load_rules(dsn)
     async with AsyncExitStack() as resources:
         await resources.enter_async_context(asyncio.timeout(90))
-        stage = await resources.enter_async_context(staged(dsn, served=False))
+        stage = await resources.enter_async_context(staged(dsn, temporal=temporal_server, served=False))
         silence = asyncio.Event()
         stage.gateway.answers["in-hand"] = [silent_until(silence)]
         worker = await a_worker(stage, dsn, tmp_path)
@@ -349,13 +351,15 @@ def key_line(key_id: str) -> str:
 
 
 @pytest.fixture(scope="module")
-async def sealed(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Stage, Path]]:
+async def sealed(
+    postgres_server: str, temporal_server: TemporalServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Stage, Path]]:
     """A worker that encrypts and takes nothing that is plain, and its key ring."""
     dsn = await new_database(postgres_server, "sealed")
     await load_rules(dsn)
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(key_line("first"))
-    async with staged(dsn, keys=keys, require_encryption=True) as stage:
+    async with staged(dsn, temporal=temporal_server, keys=keys, require_encryption=True) as stage:
         yield stage, keys
 
 
@@ -371,7 +375,7 @@ async def test_what_is_encrypted_under_a_missing_key_waits_and_goes_on_when_the_
     stage, keys = sealed
     other = tmp_path / "other"
     other.write_text(key_line("second"))
-    stranger = await Client.connect(stage.address, data_converter=data_converter(EncryptionCodec(other)))
+    stranger = await stage.connect(data_converter=data_converter(EncryptionCodec(other)))
     there = await stage.start("has-its-key")
     await there.execute_update("note", {"by": NURSE_NORTH, "text": "opened"})
     await stranger.start_workflow("DropInVisit", opening("no-key"), id="case-no-key", task_queue="cases")
@@ -393,7 +397,7 @@ async def test_what_is_encrypted_under_a_missing_key_waits_and_goes_on_when_the_
 async def test_a_damaged_payload_is_refused_and_the_case_goes_on(sealed: tuple[Stage, Path]) -> None:
     stage, keys = sealed
     codec = EncryptionCodec(keys)
-    plain = await Client.connect(stage.address)
+    plain = await stage.connect()
     good = await sealed_payload(codec, {"by": NURSE_NORTH, "text": "x"})
     cut_short, changed, unnamed = Payload(), Payload(), Payload()
     for damaged in (cut_short, changed, unnamed):
@@ -513,6 +517,7 @@ async def a_worker(stage: Stage, dsn: str, folder: Path) -> asyncio.subprocess.P
     env = os.environ | {
         "PYTHONPATH": str(ROOT),
         "TEMPORAL_ADDRESS": stage.address,
+        "TEMPORAL_NAMESPACE": stage.client.namespace,
         "TEMPORAL_CONFIG_FILE": os.devnull,
         "OMHAND_DATABASE_URL": dsn,
         "OMHAND_GATEWAY_URL": stage.gateway.url,

@@ -1,7 +1,7 @@
 """What the hard stories are staged with: a stack of their own on real servers, and lines and gateways that fail.
 
-Each stage has a Temporal of its own, as the task queues have fixed names: workers of two stages on one server would
-take each other's cases.
+The task queues have fixed names, and workers of two stages would take each other's cases: each stage has a namespace of
+its own on the session's Temporal, or a Temporal of its own where its server is set otherwise.
 """
 
 import asyncio
@@ -10,19 +10,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from aiohttp import web
+from google.protobuf.duration_pb2 import Duration
 from stories import DIRECTORY, OTHER_PHASES, POLICY, FakeGateway, Stack
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
 from activities.identity import TokenSettings
 from omhand.codec import EncryptionCodec, data_converter
-from workers.embedded import embedded_temporal
+from workers.embedded import TemporalServer, embedded_temporal
 from workers.load import load
 from workers.migrate import migrate
 from workers.settings import Settings
@@ -49,17 +52,21 @@ steps = [
 
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOK_AGAIN_SECONDS: Final = 0.02
+MOST_SECONDS_BETWEEN: Final = 0.2
+"""Whoever asks all the time takes the processor from what is waited for."""
 
 
 async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20) -> Any:
-    """Ask again and again, as nobody tells when it has come true; what it gave when it was true.
+    """Ask again and again, less and less often, as nobody tells when it has come true; what it gave when it was true.
 
     Raises:
         TimeoutError: it has not come true in so many seconds.
     """
+    pause = LOOK_AGAIN_SECONDS
     async with asyncio.timeout(seconds):
-        while not (answer := await condition()):  # noqa: ASYNC110 - of servers that tell nobody
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        while not (answer := await condition()):
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.2, MOST_SECONDS_BETWEEN)
         return answer
 
 
@@ -265,6 +272,10 @@ class Stage(Stack):
     gateway: Gateway
     address: str = ""
 
+    async def connect(self, **how: Any) -> Client:
+        """Another client of its namespace."""
+        return await Client.connect(self.address, namespace=self.client.namespace, **how)
+
     async def log(self, case_id: str) -> list[dict[str, Any]]:
         """The case's log in Postgres."""
         return await self.rows("select * from omhand.case_log where case_id = $1 order by seq", case_id)
@@ -293,10 +304,22 @@ class Stage(Stack):
         return [row["event"] for row in rows]
 
 
+async def new_namespace(server: TemporalServer, name: str) -> str:
+    """A namespace with the search attributes on that server; its name."""
+    client = await Client.connect(server.address)
+    retention = Duration()
+    retention.FromTimedelta(timedelta(days=1))
+    asked = RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=retention)
+    await client.workflow_service.register_namespace(asked)
+    await register_search_attributes(await Client.connect(server.address, namespace=name))
+    return name
+
+
 @asynccontextmanager
 async def staged(
     dsn: str,
     *,
+    temporal: TemporalServer | None = None,
     through: str | None = None,
     gateway: Gateway | None = None,
     keys: Path | None = None,
@@ -309,12 +332,17 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """A Temporal, a gateway and a worker in this process, on a migrated database with rules.
 
+    On the server ``temporal`` it has a namespace named as the database; else a server of its own with ``extra_args``.
     ``through`` is the worker's own way to the database, if it is another. Where there are ``keys`` the client encrypts.
     Not ``served``: without a worker.
     """
     async with AsyncExitStack() as resources:
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory()))
-        temporal = await resources.enter_async_context(embedded_temporal(extra_args=extra_args))
+        if temporal:
+            namespace = await new_namespace(temporal, urlsplit(dsn).path.removeprefix("/"))
+        else:
+            temporal = await resources.enter_async_context(embedded_temporal(extra_args=extra_args))
+            namespace = temporal.namespace
         if gateway is None:
             gateway = Gateway()
             await resources.enter_async_context(listening(gateway))
@@ -329,11 +357,11 @@ async def staged(
             heartbeat_url=heartbeat_url,
         )
         if served:
-            worker = await Client.connect(temporal.address, data_converter=data_converter(settings.codec()))
-            await register_search_attributes(worker)
+            converter = data_converter(settings.codec())
+            worker = await Client.connect(temporal.address, namespace=namespace, data_converter=converter)
             await resources.enter_async_context(serving(worker, settings))
         codec = EncryptionCodec(keys) if keys else None
-        client = await Client.connect(temporal.address, data_converter=data_converter(codec))
+        client = await Client.connect(temporal.address, namespace=namespace, data_converter=data_converter(codec))
         pool = await resources.enter_async_context(asyncpg.create_pool(dsn, min_size=1, max_size=2))
         yield Stage(client, settings.database_url, pool, gateway, folder, temporal.address)
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,6 +15,7 @@ from stories import DIRECTORY, NORTH, OTHER_PHASES, POLICY, SOUTH, opening
 from omhand.client import CaseClient
 from omhand.codec import data_converter
 from omhand.contract.names import Kind
+from workers.embedded import TemporalServer
 from workers.load import load
 from workers.migrate import migrate
 from workers.settings import Settings
@@ -27,13 +27,13 @@ A_FEW = 12
 
 
 @pytest.fixture
-async def stage(postgres_server: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(postgres_server: str, temporal_server: TemporalServer, tmp_path: Path) -> AsyncIterator[Stage]:
     dsn = await new_database(postgres_server, "backlog")
     await asyncio.to_thread(migrate, dsn)
     (tmp_path / "directory.toml").write_text(DIRECTORY)
     (tmp_path / "policy.toml").write_text(POLICY + OTHER_PHASES)
     await load(dsn, tmp_path / "directory.toml", tmp_path / "policy.toml")
-    async with staged(dsn, served=False) as stage:
+    async with staged(dsn, temporal=temporal_server, served=False) as stage:
         yield stage
 
 
@@ -44,7 +44,7 @@ async def test_an_urgent_case_is_told_before_a_flood_and_another_unit_has_its_tu
         for number in range(3):
             await client.open(Kind.DROP_IN_VISIT, opening(f"turn-{number}") | {"unit": SOUTH, "priority": 4})
         await client.open(Kind.DROP_IN_VISIT, opening("urgent") | {"unit": SOUTH, "priority": 2})
-    worker = await Client.connect(stage.address, data_converter=data_converter(None))
+    worker = await stage.connect(data_converter=data_converter(None))
     await register_search_attributes(worker)
     # Twenty a second: notifications wait, too.
     settings = Settings(database_url=stage.dsn, gateway_url=stage.gateway.url, notices_per_second=20)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import WorkflowHandle
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from omhand.codec import data_converter
+from workers.embedded import TemporalServer
 from workers.settings import Settings
 from workers.worker import serving
 
@@ -37,7 +38,7 @@ from days import (
     region,
     to_weekday,
 )
-from stage import VIRTUAL_TIME, load_rules, new_database, staged, until
+from stage import load_rules, new_database, staged, until
 from stories import (
     EAST,
     JOUR,
@@ -87,11 +88,11 @@ RULES: Final = URGENT + POLICY + NO_CLOSING
 
 
 @pytest.fixture(scope="module")
-async def days(postgres_server: str) -> AsyncIterator[Days]:
+async def days(postgres_server: str, temporal_server: TemporalServer) -> AsyncIterator[Days]:
     """The stage."""
     dsn = await new_database(postgres_server, "days")
     await load_rules(dsn, RULES, region())
-    async with staged(dsn, extra_args=VIRTUAL_TIME) as stage:
+    async with staged(dsn, temporal=temporal_server) as stage:
         yield Days(stage, TimeSkipper(stage.client, config=TimeSkippingConfig(max_session_skip_count=5000)))
 
 
@@ -327,11 +328,13 @@ async def test_a_case_becomes_overdue_at_its_instant_with_nobody_acting(days: Da
     assert times == [{"in_time": False}]
 
 
-async def test_an_acceptance_in_the_very_task_of_a_deadline_comes_after_it(postgres_server: str) -> None:
+async def test_an_acceptance_in_the_very_task_of_a_deadline_comes_after_it(
+    postgres_server: str, temporal_server: TemporalServer
+) -> None:
     dsn = await new_database(postgres_server, "same_task")
     await load_rules(dsn, RULES, region())
-    async with staged(dsn, served=False) as stage:
-        worker = await Client.connect(stage.address, data_converter=data_converter(None))
+    async with staged(dsn, temporal=temporal_server, served=False) as stage:
+        worker = await stage.connect(data_converter=data_converter(None))
         settings = Settings(database_url=dsn, gateway_url=stage.gateway.url, notices_per_second=1000.0)
         async with serving(worker, settings):
             cases = {case_id: await stage.start(case_id, priority=4) for case_id in ("others", "own")}

@@ -36,7 +36,7 @@ steps = [
 repeat = { every = "PT8H", do = "alert_manager", at_most = 2 }
 """
 REPLY: Final = {"by": NURSE_NORTH, "text": "Vila, och hör av dig igen."}
-SOON_NEW: Final = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=500")
+SOON_NEW: Final = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=250")
 """A new run after so many events, in place of 4,096."""
 MOST_BYTES: Final = 1_100_000
 
@@ -133,14 +133,14 @@ async def runs_of(thread: Placed) -> list[int]:
 
 async def test_a_thread_goes_on_over_new_runs_and_loses_nothing(postgres_server: str) -> None:  # K6a
     async with a_stage(postgres_server, "thread", *SOON_NEW) as days:
-        thread = await write_for(days, weeks=8, a_time=15)
-        await is_kept(days, thread, 240)
+        thread = await write_for(days, weeks=4, a_time=15)
+        await is_kept(days, thread, 120)
         lengths = await runs_of(thread)
         assert len(lengths) >= 3
         assert max(lengths) < 1_000
         # What is sent again, runs later, is known.
         await thread.act("message", **a_message(0))
-        await is_kept(days, thread, 240)
+        await is_kept(days, thread, 120)
 
 
 @pytest.mark.soak

@@ -9,6 +9,8 @@ from typing import Any, Final
 import pytest
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
+from workers.embedded import TemporalServer
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 sys.path.insert(0, str(Path(__file__).parent))
 from days import (
@@ -25,7 +27,7 @@ from days import (
     region,
     to_weekday,
 )
-from stage import VIRTUAL_TIME, load_rules, new_database, staged
+from stage import load_rules, new_database, staged
 from stories import JOUR, NORTH, NURSE_NORTH, NURSE_SOUTH, POLICY, SOUTH, refusal_of
 
 TO_SOUTH: Final = {"by": NURSE_NORTH, "to_unit": SOUTH, "ground": "misplaced"}
@@ -38,11 +40,11 @@ PHONE: Final[dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-async def days(postgres_server: str) -> AsyncIterator[Days]:
+async def days(postgres_server: str, temporal_server: TemporalServer) -> AsyncIterator[Days]:
     """A stage on which units close as the routine asks."""
     dsn = await new_database(postgres_server, "moving_days")
     await load_rules(dsn, POLICY, region())
-    async with staged(dsn, extra_args=VIRTUAL_TIME) as stage:
+    async with staged(dsn, temporal=temporal_server) as stage:
         yield Days(stage, TimeSkipper(stage.client, config=TimeSkippingConfig(max_session_skip_count=5000)))
 
 

@@ -137,9 +137,9 @@ async def is_fair(place: Place, told: dict[str, str], slots: int) -> None:
 async def test_of_many_who_want_few_times_each_time_is_ones_though_the_worker_is_killed(
     postgres_server: str, tmp_path: Path
 ) -> None:  # K2a P3
-    async with a_place(postgres_server, "race", tmp_path, slots=12) as place:
-        told = await race(place, patients=60, slots=12, processes=2, kill_at=6)
-        await is_fair(place, told, 12)
+    async with a_place(postgres_server, "race", tmp_path, slots=8) as place:
+        told = await race(place, patients=40, slots=8, processes=2, kill_at=4)
+        await is_fair(place, told, 8)
 
 
 @pytest.mark.soak

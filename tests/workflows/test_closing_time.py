@@ -24,9 +24,10 @@ from decisions.errands import OpeningQuestion, Step
 from omhand.contract.directory import Slot
 from omhand.contract.names import Kind
 from omhand.contract.opening import Opening
+from workers.embedded import TemporalServer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
-from stage import VIRTUAL_TIME, Stage, load_rules, new_database, pending_activities, staged, until
+from stage import Stage, load_rules, new_database, pending_activities, staged, until
 
 UNITS = "".join(
     f"""
@@ -162,11 +163,11 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-async def night(postgres_server: str) -> AsyncIterator[Night]:
+async def night(postgres_server: str, temporal_server: TemporalServer) -> AsyncIterator[Night]:
     """A stage of its own: the checks of others' cases are not ours to disturb."""
     dsn = await new_database(postgres_server, "closing_time")
     await load_rules(dsn, directory=DIRECTORY + UNITS)
-    async with staged(dsn, extra_args=VIRTUAL_TIME) as stage:
+    async with staged(dsn, temporal=temporal_server) as stage:
         yield Night(stage, TimeSkipper(stage.client, config=TimeSkippingConfig(max_session_skip_count=5000)))
 
 

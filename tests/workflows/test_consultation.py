@@ -188,7 +188,7 @@ async def test_nobody_can_tell_a_case_of_an_answer_that_was_not_given(stack: Sta
 
 
 async def test_a_question_that_is_taken_back_before_it_could_be_asked_is_asked_of_nobody(stack: Stack) -> None:
-    cases = [await stack.start(f"co-9-{number}") for number in range(8)]
+    cases = [await stack.start(f"co-9-{number}") for number in range(4)]
     for case in cases:
         await case.signal("consult", ASK)
         await case.signal("withdraw", {"by": NURSE_NORTH})

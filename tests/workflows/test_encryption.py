@@ -18,6 +18,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from omhand.codec import EncryptionCodec, KeyRing, encryption
 from omhand.rotation import rotate
+from workers.embedded import TemporalServer
 from workers.settings import Settings
 from workers.worker import register_search_attributes, serving
 from workflows.entrance import Entrance
@@ -39,14 +40,14 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def sealed(postgres_server: str, keys: Path) -> AsyncIterator[Stage]:
+async def sealed(postgres_server: str, temporal_server: TemporalServer, keys: Path) -> AsyncIterator[Stage]:
     """A worker that encrypts and takes nothing that is plain; it and the client have the plugin."""
     dsn = await new_database(postgres_server, "encryption")
     await load_rules(dsn)
     async with AsyncExitStack() as resources:
-        stage = await resources.enter_async_context(staged(dsn, keys=keys, served=False))
+        stage = await resources.enter_async_context(staged(dsn, temporal=temporal_server, keys=keys, served=False))
         settings = Settings(dsn, stage.gateway.url, None, keys, require_encryption=True, notices_per_second=1000.0)
-        worker = await Client.connect(stage.address, plugins=[encryption(settings.codec("mark"))])
+        worker = await stage.connect(plugins=[encryption(settings.codec("mark"))])
         await register_search_attributes(worker)
         await resources.enter_async_context(serving(worker, settings))
         yield dataclasses.replace(stage, client=await with_keys(stage, keys))
@@ -54,7 +55,7 @@ async def sealed(postgres_server: str, keys: Path) -> AsyncIterator[Stage]:
 
 async def with_keys(stage: Stage, keys: Path | KeyRing | None) -> Client:
     """A client as an integrator has it."""
-    return await Client.connect(stage.address, plugins=[encryption(keys)])
+    return await stage.connect(plugins=[encryption(keys)])
 
 
 async def raw_history(stage: Stage, workflow_id: str) -> History:
@@ -171,7 +172,7 @@ async def test_an_action_of_another_case_or_under_another_key_is_refused_and_the
     sealed: Stage, keys: Path
 ) -> None:
     handle = await sealed.start("moved-to")
-    anybody = (await Client.connect(sealed.address)).get_workflow_handle(handle.id)
+    anybody = (await sealed.connect()).get_workflow_handle(handle.id)
     good = await a_moved_action(sealed)
     cut_short = Payload(metadata=good.metadata, data=good.data[:-1])
     plain = Payload(metadata={"encoding": b"json/plain"}, data=b"{}")
@@ -196,7 +197,7 @@ async def test_an_action_of_another_case_or_under_another_key_is_refused_and_the
 async def test_a_start_that_was_moved_or_is_not_encrypted_fails_clearly(sealed: Stage) -> None:
     handle = await sealed.start("moved-start")
     started = (await raw_history(sealed, handle.id)).events[0].workflow_execution_started_event_attributes
-    anybody = await Client.connect(sealed.address)
+    anybody = await sealed.connect()
     faults = {"encrypted for another workflow": RawValue(started.input.payloads[0]), "not encrypted": opening("x")}
     for number, (fault, given) in enumerate(faults.items()):
         await anybody.start_workflow("DropInVisit", given, id=f"case-moved-{number}", task_queue="cases")

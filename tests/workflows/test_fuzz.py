@@ -22,7 +22,6 @@ from stories import NURSE_NORTH, opening
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
-    Client,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -49,12 +48,14 @@ from what_is_sent import (
 from omhand.codec import EncryptionCodec, data_converter
 from omhand.contract.names import Code
 from omhand.contract.view import View
+from workers.embedded import TemporalServer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
 from stage import Stage, load_rules, new_database, staged, until
 
-ACTIONS_DRAWN: Final = 60
-STARTS_DRAWN: Final = 16
+ACTIONS_DRAWN: Final = (30, pytest.param(300, marks=pytest.mark.soak))
+STARTS_DRAWN: Final = (8, pytest.param(80, marks=pytest.mark.soak))
+"""So many examples; `make soak` draws ten times as many."""
 SECONDS_TO_ANSWER: Final = 12
 """More than a workflow task has: one that was lost is done again, and is no fault."""
 
@@ -118,16 +119,18 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-async def stage(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(
+    postgres_server: str, temporal_server: TemporalServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
     """A stage with keys; its client sends payloads as they are, and reads encrypted ones."""
     keys = tmp_path_factory.mktemp("fuzz") / "keys"
     keys.write_text(f"{KEY_ID.decode()}:{base64.b64encode(KEY).decode()}\n")
     dsn = await new_database(postgres_server, "fuzz")
     await load_rules(dsn)
-    async with staged(dsn, keys=keys) as whole:
+    async with staged(dsn, temporal=temporal_server, keys=keys) as whole:
         codec = AsItIs(EncryptionCodec(keys))
         converter = dataclasses.replace(data_converter(codec), payload_codec=codec)
-        yield dataclasses.replace(whole, client=await Client.connect(whole.address, data_converter=converter))
+        yield dataclasses.replace(whole, client=await whole.connect(data_converter=converter))
 
 
 async def a_target(stage: Stage, workflow_type: str, case_id: str) -> Target:
@@ -167,9 +170,12 @@ async def failed_tasks(handle: WorkflowHandle[Any, Any]) -> list[str]:
     ]
 
 
-async def test_a_flood_of_anything_leaves_each_case_open_whole_and_answering(stage: Stage) -> None:  # contract §2
+@pytest.mark.parametrize("drawn", ACTIONS_DRAWN)
+async def test_a_flood_of_anything_leaves_each_case_open_whole_and_answering(  # contract §2
+    stage: Stage, drawn: int
+) -> None:
     kinds = ("MessageThread", "ScheduledVisit", "DropInVisit", "Consultation")
-    targets = [await a_target(stage, kind, f"flood-{number}") for number, kind in enumerate(kinds)]
+    targets = [await a_target(stage, kind, f"flood-{drawn}-{number}") for number, kind in enumerate(kinds)]
 
     async def example(at: int, what: list[Action]) -> None:
         for action in what:
@@ -177,7 +183,7 @@ async def test_a_flood_of_anything_leaves_each_case_open_whole_and_answering(sta
         await targets[at].is_whole()
 
     which, what = st.integers(0, len(targets) - 1), st.lists(actions(), min_size=4, max_size=7)
-    await flooded(example, at=which, what=what, how={"max_examples": ACTIONS_DRAWN})
+    await flooded(example, at=which, what=what, how={"max_examples": drawn})
     answers = sum((target.answers for target in targets), Counter[str]())
     assert len(answers) > 3, f"the flood has found little: {answers}"
     for target in targets:
@@ -206,7 +212,8 @@ async def comes_to(handle: WorkflowHandle[Any, Any]) -> str:
     return str(await until(by_now, SECONDS_TO_ANSWER))
 
 
-async def test_a_flood_of_starts_fails_at_once_or_runs(stage: Stage) -> None:  # contract §1
+@pytest.mark.parametrize("drawn", STARTS_DRAWN)
+async def test_a_flood_of_starts_fails_at_once_or_runs(stage: Stage, drawn: int) -> None:  # contract §1
     met: list[str] = []
     started: list[WorkflowHandle[Any, Any]] = []
 
@@ -221,7 +228,7 @@ async def test_a_flood_of_starts_fails_at_once_or_runs(stage: Stage) -> None:  #
         await asyncio.gather(*map(one, what))
 
     several = st.lists(starts(), min_size=8, max_size=8)
-    await flooded(example, what=several, how={"max_examples": STARTS_DRAWN})
+    await flooded(example, what=several, how={"max_examples": drawn})
     assert len(set(met)) > 3, "the flood has found little"
     for handle in started:
         assert await failed_tasks(handle) == []

@@ -23,6 +23,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from omhand.contract.names import SEARCH_ATTRIBUTE_TYPES
+from workers.embedded import TemporalServer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
 from stage import Stage, load_rules, new_database, staged, until
@@ -178,13 +179,15 @@ def traces(where: str, text: str, words: tuple[str, ...] = CANARIES + IDENTITIES
 
 
 @pytest.fixture(scope="module")
-async def sealed(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def sealed(
+    postgres_server: str, temporal_server: TemporalServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
     """A stack of its own whose payloads are encrypted, and which takes nothing that is not."""
     dsn = await new_database(postgres_server, "operators")
     await load_rules(dsn)
     keys = tmp_path_factory.mktemp("operators") / "keys"
     keys.write_text(f"k1:{base64.b64encode(bytes(range(32))).decode()}\n")
-    async with staged(dsn, keys=keys, require_encryption=True) as stage:
+    async with staged(dsn, temporal=temporal_server, keys=keys, require_encryption=True) as stage:
         yield stage
 
 
@@ -273,6 +276,9 @@ async def traces_in_postgres(stage: Stage) -> list[str]:
 async def test_the_opening_of_a_case_is_encrypted_and_its_answers_too(sealed: Stage) -> None:
     handle = await sealed.client.start_workflow(
         "DropInVisit", opening("encrypted", patient=PATIENT), id="case-encrypted", task_queue="cases"
+    )
+    await until(
+        lambda: sealed.rows("select 1 from omhand.notifications where case_id = 'encrypted' and status = 'sent'")
     )
     await handle.execute_update("cancel", {"by": {"patient": True}, "reason": CANARIES[1]})
     await handle.result()

@@ -114,7 +114,7 @@ def an_action(chance: Random, view: dict[str, Any]) -> tuple[str, dict[str, Any]
     return name, payload
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 12))])
 async def test_two_hundred_actions_at_once_leave_a_whole_log_and_one_responsible_unit(stage: Stage, seed: int) -> None:
     chance = Random(seed)
     handle = await stage.start(f"storm-{seed}")

@@ -20,7 +20,6 @@ from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.client import (
-    Client,
     Interceptor,
     OutboundInterceptor,
     StartWorkflowInput,
@@ -37,6 +36,7 @@ from omhand.client.tracing import ENDPOINT, PROTOCOL, TRACES_ENDPOINT, send_the_
 from omhand.codec import KeyRing, encryption
 from omhand.contract.names import Kind
 from workers.children import free_ports
+from workers.embedded import TemporalServer
 from workers.settings import Settings
 from workers.worker import connect, register_search_attributes, serving
 from workflows.entrance import Entrance
@@ -101,7 +101,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture(scope="module")
 async def traced(
-    postgres_server: str, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: str, temporal_server: TemporalServer, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[Stage, CaseClient]]:
     """A worker and a client with traces, and payloads encrypted."""
     keys = tmp_path_factory.mktemp("tracing") / "keys"
@@ -110,8 +110,9 @@ async def traced(
     await load_rules(dsn)
     async with AsyncExitStack() as resources:
         setting = resources.enter_context(pytest.MonkeyPatch.context())
-        stage = await resources.enter_async_context(staged(dsn, keys=keys, served=False))
+        stage = await resources.enter_async_context(staged(dsn, temporal=temporal_server, keys=keys, served=False))
         setting.setenv("TEMPORAL_ADDRESS", stage.address)
+        setting.setenv("TEMPORAL_NAMESPACE", stage.client.namespace)
         setting.setenv(ENDPOINT, receiver.url)
         setting.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=region")
         setting.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
@@ -205,7 +206,7 @@ async def test_a_header_that_cannot_be_read_stops_no_case(traced: tuple[Stage, C
     stage, client = traced
     case_id = f"odd-{header.data.hex()}"
     converter = stage.client.data_converter
-    theirs = await Client.connect(stage.address, data_converter=converter, interceptors=[Theirs(header)])
+    theirs = await stage.connect(data_converter=converter, interceptors=[Theirs(header)])
     await dataclasses.replace(stage, client=theirs).start(case_id)
     assert (await client.opened(case_id)).status == "waiting"
 
@@ -248,8 +249,9 @@ def replayer(plugin: SimplePlugin, interceptors: Any) -> Replayer:
 
 async def history(stage: Stage, workflow_id: str) -> AsyncIterator[HistoryEvent]:
     """As the server keeps it, encrypted."""
+    execution = WorkflowExecution(workflow_id=workflow_id)
     answer = await stage.client.workflow_service.get_workflow_execution_history(
-        GetWorkflowExecutionHistoryRequest(namespace="default", execution=WorkflowExecution(workflow_id=workflow_id))
+        GetWorkflowExecutionHistoryRequest(namespace=stage.client.namespace, execution=execution)
     )
     for event in answer.history.events:
         yield event

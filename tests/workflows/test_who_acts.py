@@ -28,6 +28,7 @@ from temporalio.client import WorkflowHandle
 from activities.identity import TokenSettings
 from omhand.client import CaseClient, Refused
 from omhand.contract.reads import Reader
+from workers.embedded import TemporalServer
 from workers.load import load
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))
@@ -50,11 +51,13 @@ def of_staff(by: dict[str, str], **claims: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-async def strict(postgres_server: str) -> AsyncIterator[Stage]:
+async def strict(postgres_server: str, temporal_server: TemporalServer) -> AsyncIterator[Stage]:
     """A stack that lets nobody act without an assertion."""
     dsn = await new_database(postgres_server, "strict")
     await load_rules(dsn)
-    async with staged(dsn, tokens=TokenSettings(secret=SECRET), require_assertions=True) as stage:
+    async with staged(
+        dsn, temporal=temporal_server, tokens=TokenSettings(secret=SECRET), require_assertions=True
+    ) as stage:
         yield stage
 
 

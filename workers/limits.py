@@ -35,7 +35,7 @@ def tuner() -> WorkerTuner:
     the server, where the urgent goes first.
     """
     return WorkerTuner.create_composite(
-        workflow_supplier=_by_what_is_left(least=2, most=20),
+        workflow_supplier=_by_what_is_left(least=4, most=40),
         activity_supplier=_by_what_is_left(least=4, most=100),
         # Of tasks that have been let in already; they mostly wait for Postgres.
         local_activity_supplier=FixedSizeSlotSupplier(100),

@@ -21,9 +21,10 @@ from workers.migrate import migrate
 from workers.settings import Settings
 from workers.worker import register_search_attributes, serving
 
-FLOOD = 40
-A_FEW = 12
-"""What a worker may have let in before it is told of the urgent one, and what a turn of each unit comes to."""
+FLOOD = 90
+AT_ONCE = 40
+"""So many tasks a worker with nothing to do may let in at once (`workers.limits`); what is done with them ends in any
+order."""
 
 
 @pytest.fixture
@@ -49,10 +50,10 @@ async def test_an_urgent_case_is_told_before_a_flood_and_another_unit_has_its_tu
     # Twenty a second: notifications wait, too.
     settings = Settings(database_url=stage.dsn, gateway_url=stage.gateway.url, notices_per_second=20)
     async with serving(worker, settings):
-        await until(lambda: all_told(stage))
+        await until(lambda: all_told(stage), seconds=60)
     told = [call["case_id"] for call in stage.gateway.calls]
-    assert told.index("urgent") < A_FEW
-    assert max(told.index(f"turn-{number}") for number in range(3)) < 2 * A_FEW
+    assert told.index("urgent") <= AT_ONCE
+    assert max(told.index(f"turn-{number}") for number in range(3)) <= AT_ONCE + 3
 
 
 async def all_told(stage: Stage) -> bool:

@@ -70,11 +70,19 @@ class Audits:
     @activity.defn(name=AUDIT)
     async def audit(self, auditing: Auditing) -> Audited:
         """Look at all cases, again at those that differ, and write down what still does, and since when."""
+        compared, closely, found = await self.lasting(auditing)
+        return await self.write_down(auditing, compared, closely, found)
+
+    async def lasting(self, auditing: Auditing) -> tuple[int, Collection[str], Findings]:
+        """How many cases there are, of which each event was looked at, and what differs in two looks."""
         compared, closely, first = await self.look(auditing)
-        found = first
-        if first:
-            await asyncio.sleep(LOOK_AGAIN_AFTER)
-            found = first & await self.look_again(auditing, {case_id for case_id, _ in first}, closely)
+        if not first:
+            return compared, closely, first
+        await asyncio.sleep(LOOK_AGAIN_AFTER)
+        return compared, closely, first & await self.look_again(auditing, {case_id for case_id, _ in first}, closely)
+
+    async def write_down(self, auditing: Auditing, compared: int, closely: Collection[str], found: Findings) -> Audited:
+        """Write what differs, since when, and that it was looked."""
         rows = [{"case_id": case_id, "fault": fault} for case_id, fault in sorted(found)]
         await self._pool.execute(
             query("record_audit"), auditing.at, compared, rows, sorted(closely), sorted(SEEN_CLOSELY)

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,10 +116,7 @@ async def _run(options: DevOptions) -> None:
         dev_server = embedded_temporal(home / "temporal", temporal_port, web_port, codec_url, log=log)
         temporal = await stack.enter_async_context(dev_server)
         env = _worker_environment(temporal, postgres.dsn, keys_file)
-        crew = [
-            Member(number, env, f"{LOOPBACK}:{port}", log_folder / f"worker-{number}.log")
-            for number, port in enumerate(metrics_ports, start=1)
-        ]
+        crew = _crew(env, metrics_ports, log_folder)
         async with working(crew, beside=[postgres.child, temporal.child]) as ending:
             where = {"temporal": temporal.address, "namespace": temporal.namespace, "ui": temporal.ui}
             where |= {
@@ -130,6 +127,13 @@ async def _run(options: DevOptions) -> None:
             where |= {"keys_file": str(keys_file.resolve())}
             with _told(home, where):
                 await ending
+
+
+def _crew(env: Mapping[str, str], metrics_ports: Sequence[int], log_folder: Path) -> list[Member]:
+    return [
+        Member(number, env, f"{LOOPBACK}:{port}", log_folder / f"worker-{number}.log")
+        for number, port in enumerate(metrics_ports, start=1)
+    ]
 
 
 @contextmanager

@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import asyncpg
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client, ScheduleHandle
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -18,14 +17,15 @@ from activities.directory import Rules
 from activities.patients import Patients, WrongLinkingKey, check_linking_key
 from activities.postgres.pool import open_pool, query
 from activities.records import Records
-from decisions.audit import EVERY, TOLD_WITHIN, Auditing, Fault
+from decisions.audit import EVERY, TOLD_WITHIN, Auditing
 from omhand.codec import LINKING, KeyRing, encryption
-from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, RECORDS_QUEUE, SEARCH_ATTRIBUTE_TYPES
+from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, RECORDS_QUEUE
 from workers.migrate import schema_fault
 from workers.queues import MAKE_CURRENT, NOTHING_GIVEN, Backlog, backlog_of
 from workers.repair import Mended, Repair
 from workers.schedules import AUDITOR, CANARY
 from workers.settings import Settings, temporal_connect_config
+from workers.worker import missing_search_attributes
 
 SECONDS: Final = 10.0
 """For each thing that is asked."""
@@ -156,9 +156,7 @@ class Doctor:
         return f"{config.get('target_host')}, namespace {self._client.namespace}"
 
     async def _search_attributes(self) -> str:
-        request = ListSearchAttributesRequest(namespace=self._client.namespace)
-        listed = await self._client.operator_service.list_search_attributes(request)
-        missing = sorted(set(SEARCH_ATTRIBUTE_TYPES) - set(listed.custom_attributes))
+        missing = await missing_search_attributes(self._client)
         if missing:
             raise Ill(
                 f"missing: {', '.join(missing)}", "start a worker, which registers them, or let an operator do it"
@@ -254,21 +252,14 @@ async def repair(settings: Settings) -> tuple[Sequence[Mended], Findings]:
         audits = Audits(pool, client)
         mending = Repair(pool, client, audits, Records(pool, Rules(pool), Patients(pool, settings.linking_key())))
         auditing = Auditing(at=datetime.now(UTC), deep=True)
-        _, closely, first = await audits.look(auditing)
-        if not first:
-            await audits.audit(auditing)
-            return [], set()
-        await asyncio.sleep(LOOK_AGAIN_AFTER)
-        lasting = first & await audits.look_again(auditing, {case_id for case_id, _ in first}, closely)
-        mended = await mending.mend(lasting)
-        await asyncio.sleep(LOOK_AGAIN_AFTER)
-        again = auditing.model_copy(update={"at": datetime.now(UTC)})
-        audited = await audits.audit(again)
-        left: set[tuple[str, Fault]] = set()
-        if audited.found:
-            rows: list[Any] = await pool.fetch("select case_id, fault from omhand.findings")
-            left = {(row["case_id"], Fault(row["fault"])) for row in rows}
-        return mended, left
+        compared, closely, found = await audits.lasting(auditing)
+        mended = await mending.mend(found)
+        if mended:
+            await asyncio.sleep(LOOK_AGAIN_AFTER)
+            auditing = auditing.model_copy(update={"at": datetime.now(UTC)})
+            compared, closely, found = await audits.lasting(auditing)
+        await audits.write_down(auditing, compared, closely, found)
+        return mended, found
 
 
 async def _client(settings: Settings) -> Client:

@@ -33,7 +33,7 @@ from activities.reports import Reports
 from activities.revival import Revival
 from omhand.client.tracing import tracing
 from omhand.codec import encryption
-from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, RECORDS_QUEUE, SEARCH_ATTRIBUTE_TYPES
+from omhand.contract.names import CASES_QUEUE, NOTICES_QUEUE, RECORDS_QUEUE, SEARCH_ATTRIBUTE_TYPES, SearchAttribute
 from workers.figures import showing_figures
 from workers.limits import CACHED_CASES, GRACE, NOTICES_AT_ONCE, RECORDS_PER_SECOND, tuner
 from workers.logs import core_logging
@@ -79,15 +79,18 @@ async def connect(settings: Settings) -> Client:
     return await Client.connect(**config, plugins=[plugin], interceptors=traces, runtime=runtime)
 
 
-async def register_search_attributes(client: Client) -> None:
-    """Those of contract §4 that the namespace does not have: an upsert of an unknown one would block its case."""
+async def missing_search_attributes(client: Client) -> list[SearchAttribute]:
+    """Those of contract §4 that the namespace does not have."""
     listed = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace), timeout=timedelta(seconds=10)
     )
+    return sorted(set(SEARCH_ATTRIBUTE_TYPES) - set(listed.custom_attributes))
+
+
+async def register_search_attributes(client: Client) -> None:
+    """Those that are missing: an upsert of an unknown one would block its case."""
     missing = {
-        str(name): INDEXED_TYPES[kind]
-        for name, kind in SEARCH_ATTRIBUTE_TYPES.items()
-        if name not in listed.custom_attributes
+        str(name): INDEXED_TYPES[SEARCH_ATTRIBUTE_TYPES[name]] for name in await missing_search_attributes(client)
     }
     if missing:
         await client.operator_service.add_search_attributes(
@@ -111,8 +114,10 @@ async def serving(client: Client, settings: Settings, *, cached_cases: int = CAC
         of_cases = [records.record, *_of_cases(client, pool, rules, assertions, settings.heartbeat_url)]
         async with (
             _cases(client, settings, of_cases, cached_cases),
-            _late_records(client, settings, records),
-            _notices(client, settings, gateway),
+            _of_one_activity(client, settings, RECORDS_QUEUE, records.record, MOST_CONNECTIONS, RECORDS_PER_SECOND),
+            _of_one_activity(
+                client, settings, NOTICES_QUEUE, gateway.send_notice, NOTICES_AT_ONCE, settings.notices_per_second
+            ),
         ):
             yield rules
 
@@ -134,27 +139,16 @@ def _cases(client: Client, settings: Settings, activities: Sequence[Callable[...
     )
 
 
-def _late_records(client: Client, settings: Settings, records: Records) -> Worker:
+def _of_one_activity(
+    client: Client, settings: Settings, queue: str, activity: Callable[..., Any], at_once: int, per_second: float
+) -> Worker:
     return Worker(
         client,
-        task_queue=RECORDS_QUEUE,
-        activities=[records.record],
-        max_concurrent_activities=MOST_CONNECTIONS,
-        max_task_queue_activities_per_second=RECORDS_PER_SECOND,
-        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-        graceful_shutdown_timeout=GRACE,
-        deployment_config=_deployment(settings),
-    )
-
-
-def _notices(client: Client, settings: Settings, gateway: Gateway) -> Worker:
-    return Worker(
-        client,
-        task_queue=NOTICES_QUEUE,
-        activities=[gateway.send_notice],
-        max_concurrent_activities=NOTICES_AT_ONCE,
+        task_queue=queue,
+        activities=[activity],
+        max_concurrent_activities=at_once,
         # The server keeps to it for all workers together.
-        max_task_queue_activities_per_second=settings.notices_per_second,
+        max_task_queue_activities_per_second=per_second,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
         deployment_config=_deployment(settings),

@@ -1,15 +1,14 @@
 """``omhand doctor``: whether all is well, and what to do where it is not. It runs from a checkout or the image."""
 
 import asyncio
-import os
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 import typer
 from temporalio.service import RPCError
 
-from omhand.cli.saying import AsJson, bad_usage, refuse, say_json
-from omhand.cli.service import AWAY, the_program
+from omhand.cli.saying import AsJson, refuse, say_json
+from omhand.cli.service import AWAY, settings_of, the_program
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,12 +25,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Look at everything that cases need, and say what to do about each fault. Exits 1 where there is one."""
-    program, settings = the_program("doctor"), the_program("settings")
-    os.environ.update(ctx.obj().environment())
-    try:
-        read = settings.read_settings()
-    except settings.SettingsError as fault:
-        bad_usage(str(fault))
+    program, read = the_program("doctor"), settings_of(ctx)
     if repair:
         try:
             mended, left = asyncio.run(program.repair(read))

@@ -81,11 +81,7 @@ def worker(
     """Serve cases and send notifications, until SIGINT or SIGTERM."""
     _log_in_json(wanted=as_json)
     program, settings, logs = the_program("worker"), the_program("settings"), the_program("logs")
-    os.environ.update(ctx.obj().environment())
-    try:
-        read = settings.read_settings()
-    except settings.SettingsError as fault:
-        bad_usage(str(fault))
+    read = settings_of(ctx)
     logs.configure(read.log_format, read.log_level)
     if processes > 1:
         crew = the_program("crew")
@@ -204,6 +200,16 @@ def the_program(name: str) -> Any:  # noqa: ANN401 - a module that is looked for
         if error.name in {"workers", f"workers.{name}"}:
             bad_usage("this command runs from a checkout or the image")
         bad_usage(f"this command needs the package {error.name}: install omhand[worker]")
+
+
+def settings_of(ctx: typer.Context) -> Any:  # noqa: ANN401 - of a package that is looked for at run time
+    """The settings of the process that the command runs. Exits 2, naming every fault."""
+    settings = the_program("settings")
+    os.environ.update(ctx.obj().environment())
+    try:
+        return settings.read_settings()
+    except settings.SettingsError as fault:
+        bad_usage(str(fault))
 
 
 def _log_in_json(*, wanted: bool) -> None:
